@@ -1,0 +1,6 @@
+/* The DNS daemon: its life from start to stop. */
+#pragma once
+
+struct daemon_class;
+
+extern const struct daemon_class dnsd_class;

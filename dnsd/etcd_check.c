@@ -1,0 +1,176 @@
+/*
+ * How far a cluster is that is watched: its revision every second, and its keys once in a
+ * while and when the watch has not told of what there is.  See etcd.h.
+ */
+#include <event2/event.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "dnsd/etcd_impl.h"
+#include "dnsd/etcd_reply.h"
+
+#define CHECK_MS 1000
+#define COMPARE_MS 5000
+#define COMPARE_MANY_MS 60000
+#define COMPARE_SOON_MS 200
+#define SAVE_MS 60000
+#define COMPARE_MAX 10000 /* keys up to which newer ones are looked for */
+
+static void check_in(struct etcd *e, unsigned ms)
+{
+	struct timeval tv = ms_to_tv(ms);
+
+	event_add(&e->check, &tv);
+}
+
+/* Whether the next check is to compare: once in a while, and when the cluster has come
+ * further while the watch is silent, which may be other keys. */
+static bool should_compare(const struct etcd *e, const struct etcd_reply *p)
+{
+	uint64_t since = loop_now_ms(e->loop) - e->compared_ms;
+	bool many = etcd_count_keys(e) > COMPARE_MAX;
+
+	if (p->revision > e->revision && e->n_events == e->check_events)
+		return !many || since >= COMPARE_MS;
+	return since >= (many ? COMPARE_MANY_MS : COMPARE_MS);
+}
+
+/* The watch knows less than the cluster, and nothing came of it while that was asked.  It
+ * may be slow or dead: another one goes on from the last event.  If that does not help
+ * there is a gap. */
+static void take_behind(struct etcd *e)
+{
+	if (e->behind++ == 0) {
+		log_info("etcd: the watch is behind: another takes its place");
+		e->watch = http_transfer_cancel(e->watch);
+		etcd_watch(e);
+		return;
+	}
+	log_warning("etcd: the watch missed something: all keys are listed again");
+	etcd_stop(e);
+	e->stale = true;
+	etcd_begin(e);
+}
+
+static void take_compared(struct etcd *e, const struct etcd_reply *p)
+{
+	bool differs = p->n_kvs || (size_t)p->count != etcd_count_keys(e);
+
+	e->compare = false;
+	e->compared_ms = loop_now_ms(e->loop);
+	if (differs && e->n_events == e->check_events) {
+		take_behind(e);
+		return;
+	}
+	/* What came meanwhile says nothing about what was asked. */
+	if (!differs) {
+		e->behind = 0;
+		e->good_ms = e->compared_ms;
+	}
+	check_in(e, CHECK_MS);
+}
+
+static void take_check(struct etcd *e, const struct etcd_reply *p)
+{
+	/* The watch goes on telling while the check is on its way. */
+	if (p->cluster_id != e->cluster_id || p->revision < e->check_revision) {
+		log_warning("etcd: %s: all keys are listed again",
+		    p->cluster_id != e->cluster_id ? "this is another cluster"
+						   : "its revision went back");
+		etcd_stop(e);
+		e->stale = true;
+		etcd_begin(e);
+		return;
+	}
+	if (!e->watch) {
+		etcd_watch(e);
+		return;
+	}
+	if (e->comparing) {
+		take_compared(e, p);
+		return;
+	}
+	/* The disk had no room, say: perhaps it has now. */
+	if ((e->unsaved || kvfile_is_behind(e->file)) &&
+	    loop_now_ms(e->loop) - e->listed_ms >= SAVE_MS) {
+		log_info("etcd: the last good state is written anew");
+		etcd_stop(e);
+		e->stale = true;
+		etcd_begin(e);
+		return;
+	}
+	if (p->revision <= e->revision && !e->behind)
+		e->good_ms = loop_now_ms(e->loop);
+	e->compare = should_compare(e, p);
+	check_in(e, e->compare ? COMPARE_SOON_MS : CHECK_MS);
+}
+
+static void on_check(struct http_transfer *t, int result, void *arg)
+{
+	struct etcd *e = arg;
+	struct err why = ERR_INIT;
+	const struct str *body;
+	struct etcd_reply p;
+
+	e->request = NULL;
+	if (etcd_handle_status(e, t, result))
+		return;
+	body = http_transfer_body(t);
+	if (etcd_reply_range(&p, str_get(body), body->len, &why) < 0)
+		etcd_fail(e, why.text);
+	else
+		take_check(e, &p);
+	etcd_reply_deinit(&p);
+}
+
+/* Keys that are newer than what we know, or among many the number of all. */
+static int compare_body(const struct etcd *e, struct str *body)
+{
+	bool many = etcd_count_keys(e) > COMPARE_MAX;
+	int r = etcd_request_range(body, e->now.prefix, strlen(e->now.prefix),
+	    e->now.prefix, 0, many ? 0 : 1, many);
+
+	if (r < 0 || many)
+		return r;
+	body->s[--body->len] = '\0';
+	str_addf(body, ",\"min_mod_revision\":\"%lld\"}", (long long)e->revision + 1);
+	return str_err(body);
+}
+
+void etcd_check(struct etcd *e)
+{
+	struct http_client_request rq = { .on_done = on_check,
+		.timeout_ms = CHECK_TIMEOUT_MS };
+	_cleanup_(str_deinit) struct str body = STR_INIT;
+	int r;
+
+	e->comparing = e->compare && e->watch;
+	e->check_revision = e->revision;
+	e->check_events = e->n_events;
+	r = e->comparing ? compare_body(e, &body)
+			 : etcd_request_revision(&body, e->now.prefix);
+	if (r == 0)
+		r = etcd_request(e, &e->request, "/kv/range", &body, &rq);
+	if (r < 0)
+		etcd_fail(e, "cannot ask how far it is");
+}
+
+void etcd_on_check_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct etcd *e = arg;
+
+	/* One that is under way sets the timer at its end. */
+	if (!e->request)
+		etcd_check(e);
+}
+
+void etcd_check_soon(struct etcd *e)
+{
+	check_in(e, CHECK_MS);
+}
+
+void etcd_check_created(struct etcd *e)
+{
+	e->compare = e->behind > 0;
+	check_in(e, e->compare ? COMPARE_SOON_MS : CHECK_MS);
+}

@@ -1,0 +1,110 @@
+/*
+ * Templates: answers that are made from the question, as CoreDNS's plugin of that name
+ * makes them.  They are tried in the order of the configuration.  One whose class, type or
+ * zones do not fit is passed over; one whose patterns do not match ends the search with
+ * SERVFAIL, unless it falls through.
+ *
+ * A line that is {{ .Name }} and then constant text is a record in wire format before
+ * the first query; patterns of the form .*literal$ are a comparison of the name's end.
+ */
+#pragma once
+
+#include "common/base.h"
+#include "common/conf.h"
+#include "common/err.h"
+#include "dnsd/answer.h"
+#include "dnsd/name.h"
+#include "dnsd/zone.h"
+
+#define TEMPLATE_GROUPS 16 /* of a pattern, the whole match included */
+
+struct pattern; /* one of match */
+struct template_line;
+struct templates;
+
+/* The keys of one template in dnsd.yaml. */
+struct template_conf {
+	struct conf_list zones; /* char * */
+	char *class, *type;
+	struct conf_list match, answer, additional, authority; /* char * */
+	char *rcode;
+	char *ederror;                /* "15 text", or NULL */
+	struct conf_list fallthrough; /* char *: zones */
+};
+extern const struct conf_type template_list_type; /* struct conf_list of these */
+
+/* A section's lines. */
+struct template_section {
+	struct template_line *lines;
+	size_t n;
+};
+
+struct template_zone {
+	struct name_buf name;
+	struct zone_apex soa; /* for the types that no template answers */
+};
+
+struct template
+{
+	uint16_t class, type; /* DNS_ANY: each */
+	uint8_t rcode;
+	struct template_zone *zones;
+	struct pattern **patterns;
+	struct name_buf *fallthrough;
+	size_t n_zones, n_patterns, n_fallthrough;
+	struct template_section sections[3]; /* answer, authority, additional */
+	uint32_t max_ttl;
+	uint8_t *ederror; /* an EDNS option, whole (RFC 8914), or NULL */
+	uint16_t ederror_len;
+};
+
+/* What matched. */
+struct template_match {
+	const struct template *template;
+	const struct template_zone *zone;
+	const struct pattern *pattern;
+	char name[NAME_TEXT_MAX]; /* as text; only filled for patterns that need it */
+	size_t groups[2 * TEMPLATE_GROUPS];
+	unsigned n_groups;
+};
+
+enum template_result {
+	TEMPLATE_NONE,   /* no template has to do with the name */
+	TEMPLATE_MATCH,  /* this one answers */
+	TEMPLATE_NODATA, /* one answers for the name, but for other types */
+	TEMPLATE_FAIL,   /* the search ended without an answer */
+};
+
+/* list of struct template_conf; NULL for an empty one.  doc may be NULL.  TTLs are cut to
+ * the limits. */
+int templates_new(struct templates **ret, const struct conf_list *list,
+    const struct answer_limits *limits, const struct conf_doc *doc,
+    struct err *e) _mustcheck_;
+struct templates *templates_free(struct templates *t);
+DEFINE_FREEP(templates)
+
+enum template_result template_find(const struct templates *t,
+    const struct name_buf *name, uint16_t class, uint16_t type,
+    struct template_match *m);
+
+/* A record, of which the constant ones belong to the template. */
+struct template_record {
+	bool at_question; /* its owner is the question's name, else owner */
+	struct name_buf owner;
+	uint16_t type, len;
+	uint32_t ttl;
+	const uint8_t *rdata;
+	uint8_t rendered[4096];
+};
+
+/* What the lines of a section are filled with, beside the match. */
+struct template_question {
+	const struct name_buf *name;
+	const uint8_t *wire; /* the name as it was asked */
+	uint16_t id, class, type;
+	const char *remote; /* the client's address */
+};
+
+/* Line i of a section: 0, or -errno when it makes no record. */
+int template_record(const struct template_match *m, const struct template_section *s,
+    size_t i, const struct template_question *q, struct template_record *r) _mustcheck_;

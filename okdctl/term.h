@@ -1,0 +1,42 @@
+/* What a person sees: colours on a terminal, and tables whose columns line up. */
+#pragma once
+
+#include "common/base.h"
+#include "common/str.h"
+
+enum term_color { TERM_PLAIN, TERM_GREEN, TERM_YELLOW, TERM_RED, TERM_BOLD, TERM_DIM };
+
+/* Appends text in a colour, or plain when on is false. */
+void term_add(struct str *out, bool on, enum term_color color, const char *text);
+/* Puts ? for what a terminal might take for a command, and for what is no UTF-8: other
+ * people's texts, such as the names of certificate requests, are shown. */
+void term_clean(char *s);
+/* Appends a text, cleaned. */
+void term_add_text(struct str *out, const char *text);
+/* How many columns a text takes on a terminal: escapes take none, and a code point
+ * one, or two in the wide East Asian blocks. */
+size_t term_width(const char *s);
+
+#define TABLE_COLUMNS 12
+
+/* Rows of cells, printed once all are known.  A failed allocation shows in the output's
+ * str. */
+struct table {
+	struct str *cells;
+	size_t n, cap;
+	unsigned columns; /* at most TABLE_COLUMNS */
+	int err;
+};
+
+/* Appends a cell, cleaned; row after row, columns each. */
+void table_add(struct table *t, const char *text);
+void table_add_color(struct table *t, bool on, enum term_color color, const char *text);
+void table_addf(struct table *t, const char *fmt, ...) _printf_(2, 3);
+/* Appends all of it, indented; a last column is not padded. */
+void table_print(const struct table *t, unsigned indent, struct str *out);
+void table_deinit(struct table *t);
+
+/* "17 s", "5 min", "3 h 12 min", "2 d 4 h". */
+void term_add_seconds(struct str *out, int64_t s);
+/* "512 B", "3.4 MiB". */
+void term_add_bytes(struct str *out, uint64_t n);

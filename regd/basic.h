@@ -1,0 +1,14 @@
+/* The Authorization header.  Pure. */
+#pragma once
+
+#include "common/base.h"
+
+enum { BASIC_MAX = 1024 }; /* of "user:password", with its NUL */
+
+/*
+ * Decodes "Basic <base64>" (RFC 7617) into buf as two strings: the user at buf, the
+ * password at the result.  NULL for anything else, for credentials with control
+ * characters, and for what is longer than BASIC_MAX.  *n is the length of
+ * "user:password".
+ */
+char *basic_decode(const char *header, char buf[BASIC_MAX], size_t *n);

@@ -1,0 +1,7 @@
+/* Any text as input of okdctl import nginx: see import.h. */
+#include "tests/fuzz/okdctl/import.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	return fuzz_import(import_nginx, data, size);
+}

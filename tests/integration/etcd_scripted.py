@@ -1,0 +1,140 @@
+"""Stand-ins for etcd: one whose check and watch come in the order that a test wants, and one
+whose pages may be too large."""
+
+import base64
+import contextlib
+import http.server
+import json
+import threading
+
+from etcd import b64
+
+HOST = "127.0.0.1"
+TOO_LARGE = 80 << 20  # more than dnsd takes as one page
+
+
+class Stub:
+    """An etcd that answers ranges by range(handler, request), and any number of watches."""
+
+    cluster = 7
+
+    def __init__(self):
+        self.watching = threading.Event()
+        self.over = threading.Event()
+        self.watches = []
+        owner = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path == "/v3/watch":
+                    owner.follow(self)
+                else:
+                    owner.range(self, request)
+
+            def log_message(self, format, *args):  # pylint: disable=redefined-builtin
+                pass
+
+        self.server = http.server.ThreadingHTTPServer((HOST, 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.urls = [f"http://{HOST}:{self.server.server_port}"]
+
+    def header(self, revision):
+        return {"cluster_id": str(self.cluster), "revision": str(revision)}
+
+    def range(self, handler, request):
+        raise NotImplementedError
+
+    def reply(self, handler, revision, **more):
+        body = json.dumps({"header": self.header(revision), **more}).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    def follow(self, handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        self.watches.append(handler)
+        self.say(1, created=True)
+        self.watching.set()
+        self.over.wait()
+
+    def say(self, revision, **more):
+        """To the latest watch."""
+        line = json.dumps({"result": {"header": self.header(revision), **more}}) + "\n"
+        to = self.watches[-1].wfile
+        to.write(f"{len(line):x}\r\n{line}\r\n".encode())
+        to.flush()
+
+    def stop(self):
+        self.over.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class ScriptedEtcd(Stub):
+    """Has no keys at revision 1.  The second range is answered when it may be, with what was
+    true when it was asked."""
+
+    def __init__(self):
+        self.ranges, self.revision, self.keys = 0, 1, set()
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+        super().__init__()
+
+    def range(self, handler, request):
+        self.ranges += 1
+        revision, count = self.revision, len(self.keys)
+        if self.ranges == 2:
+            self.asked.set()
+            self.may_answer.wait()
+        self.reply(handler, revision, count=str(count))
+
+    def put(self, revision, key, value):
+        self.revision = revision
+        self.keys.add(key)
+        self.say(revision, events=[{"kv": {
+            "key": b64(key), "value": b64(value), "mod_revision": str(revision)}}])
+
+    def stop(self):
+        self.may_answer.set()
+        super().stop()
+
+
+class PagedEtcd(Stub):
+    """Has some keys; a page of more than most is larger than anybody takes."""
+
+    def __init__(self, keys, most):
+        self.keys, self.most, self.limits = sorted(keys.items()), most, []
+        super().__init__()
+
+    def forget(self):
+        """From here on it is another cluster with the same keys."""
+        self.cluster += 1
+
+    def range(self, handler, request):
+        if "range_end" not in request:
+            self.reply(handler, 1)
+            return
+        start = base64.b64decode(request["key"]).decode()
+        found = [kv for kv in self.keys if kv[0] >= start]
+        if "min_mod_revision" in request or request.get("count_only"):
+            self.reply(handler, 1, count=str(len(found)))
+            return
+        limit = int(request["limit"])
+        self.limits.append(limit)
+        if limit > self.most:
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(TOO_LARGE))
+            handler.end_headers()
+            with contextlib.suppress(OSError):
+                while True:
+                    handler.wfile.write(b" " * 65536)
+            handler.close_connection = True
+            return
+        page = [{"key": b64(k), "value": b64(v), "mod_revision": "1"} for k, v in found[:limit]]
+        self.reply(handler, 1, kvs=page, more=len(found) > limit, count=str(len(found)))

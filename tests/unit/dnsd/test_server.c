@@ -1,0 +1,158 @@
+/* A worker's server on a loop of the test's own: no allocation for a query, batches in
+ * full, nothing left unanswered. */
+#include "tests/unit/test.h"
+
+#include <arpa/inet.h>
+#include <event2/event.h>
+#include <unistd.h>
+
+#include "common/loop.h"
+#include "dnsd/server.h"
+#include "dnsd/udp.h"
+#include "tests/unit/dnsd/dns.h"
+
+static unsigned long allocations;
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OWN_ALLOCATOR 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_ALLOCATOR 0
+#endif
+#ifndef OWN_ALLOCATOR
+#define OWN_ALLOCATOR 1
+void *__libc_malloc(size_t n);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *p, size_t n);
+
+/* In the place of libc's, for the libraries too. */
+void *malloc(size_t n)
+{
+	allocations++;
+	return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	allocations++;
+	return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+	allocations++;
+	return __libc_realloc(p, n);
+}
+#endif
+
+struct fixture {
+	struct loop *loop;
+	struct server *server;
+	struct tcp_limit *limit;
+	struct server_settings settings;
+	struct zone *zone;
+	int fd, client;
+};
+
+static void fixture_init(struct fixture *f)
+{
+	static const char *const apexes[] = { ORIGIN, NULL };
+	static const char *const lines[] = { "api A 10.0.0.1", "*.apps A 10.0.0.2",
+		"s SRV 0 0 1 api", "c CNAME api", NULL };
+	struct net_cidr any = { .ip.family = 4 };
+	struct net_endpoint at = { .ip = { 4, { 127, 0, 0, 1 } } };
+	struct sockaddr_in sa;
+	socklen_t len = sizeof(sa);
+	struct server_sockets sockets = { .udp = &f->fd, .n_udp = 1 };
+
+	f->zone = zone_of(apexes, lines);
+	CHECK(acl_init(&f->settings.acl, &any, 1) == 0);
+	f->settings.tcp_idle = 1000;
+	f->settings.tcp_queries = 10;
+	CHECK(loop_new(&f->loop) == 0 && tcp_limit_new(&f->limit) == 0);
+	CHECK(server_new(&f->server, f->loop, f->limit, NULL, NULL) == 0);
+	f->fd = net_bind(&at, SOCK_DGRAM, false, NULL);
+	CHECK(f->fd >= 0);
+	server_configure(f->server, &f->settings);
+	server_set_zone(f->server, f->zone);
+	CHECK(server_listen(f->server, &sockets) == 0);
+	f->client = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	CHECK(getsockname(f->fd, (struct sockaddr *)&sa, &len) == 0);
+	CHECK(connect(f->client, (struct sockaddr *)&sa, len) == 0);
+}
+
+static void fixture_deinit(struct fixture *f)
+{
+	server_free(f->server);
+	tcp_limit_free(f->limit);
+	loop_free(f->loop);
+	acl_deinit(&f->settings.acl);
+	zone_free(f->zone);
+	close(f->fd);
+	close(f->client);
+}
+
+static unsigned replies(struct fixture *f)
+{
+	static uint8_t in[DNS_MESSAGE_MAX];
+	unsigned n = 0;
+
+	event_base_loop(loop_base(f->loop), EVLOOP_NONBLOCK);
+	while (recv(f->client, in, sizeof(in), 0) > 0)
+		n++;
+	return n;
+}
+
+TEST(a_query_allocates_nothing)
+{
+	static const char *const names[] = { "api.okd.example.com.",
+		"x.apps.okd.example.com.", "s.okd.example.com.", "c.okd.example.com.",
+		"nobody.okd.example.com.", "www.example.org." };
+	static const uint16_t types[] = { DNS_A, DNS_AAAA, DNS_SRV, DNS_ANY, DNS_SOA };
+	static struct message m;
+	struct fixture f = { 0 };
+	unsigned long before;
+	unsigned got = 0, sent = 0;
+
+	fixture_init(&f);
+	ask(&m, names[0], DNS_A, 0);
+	CHECK(send(f.client, m.b, m.n, 0) > 0);
+	CHECK(replies(&f) == 1);
+	for (size_t i = 0; i < ARRAY_SIZE(names) * ARRAY_SIZE(types); i++) {
+		ask(&m, names[i / ARRAY_SIZE(types)], types[i % ARRAY_SIZE(types)], 0);
+		before = allocations;
+		for (int k = 0; k < 30; k++)
+			sent += send(f.client, m.b, m.n, 0) > 0;
+		got += replies(&f);
+		CHECK(allocations == before);
+	}
+	CHECK(got == sent && sent == 30 * ARRAY_SIZE(names) * ARRAY_SIZE(types));
+	CHECK(allocations > 0 || !OWN_ALLOCATOR);
+	fixture_deinit(&f);
+}
+
+TEST(batches_are_drained_whatever_their_size)
+{
+	static const unsigned sizes[] = { 1, UDP_BATCH - 1, UDP_BATCH, UDP_BATCH + 1,
+		2 * UDP_BATCH, 3 * UDP_BATCH + 7 };
+	static struct message good, bad;
+	struct fixture f = { 0 };
+
+	fixture_init(&f);
+	ask(&good, "api.okd.example.com.", DNS_A, 0);
+	ask(&bad, "api.okd.example.com.", DNS_A, DNS_QR);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		unsigned want = 0;
+
+		for (unsigned k = 0; k < sizes[i]; k++) {
+			struct message *m = k % 5 == 3 ? &bad : &good;
+
+			CHECK(send(f.client, m->b, m->n, 0) > 0);
+			want += m == &good;
+		}
+		CHECK(replies(&f) == want);
+	}
+	fixture_deinit(&f);
+}
