@@ -123,9 +123,11 @@ def test_a_server_that_is_killed_fails_nobody(daemon):
     on_a = ('proxy="be"', 'server="a"')
     assert value("backend_connection_errors_total", 'proxy="be"') == 0
     assert value("server_redispatch_warnings_total", *on_a) >= 2000 / SLOW - 16
-    # Who had sent what nobody read is reset; the others see an end in order.
+    # Who had sent what nobody read is reset; the others see an end in order.  The connection
+    # before, which a client has done with, may be on its way to the end yet.
     resets = [f for f in failures if f != "ended early"]
-    assert len(resets) <= value("server_server_aborts_total", *on_a) <= len(loads), failures
+    assert (len(resets) <= value("server_server_aborts_total", *on_a)
+            <= 2 * len(loads)), failures
     assert len(failures) <= len(loads), failures
     assert server_status(d, "a")["status"] == "UP"
 
