@@ -18,6 +18,7 @@
 #include "common/loop.h"
 #include "common/notify.h"
 #include "common/str.h"
+#include "csrd/answer.h"
 #include "csrd/kube.h"
 #include "csrd/watch.h"
 
@@ -104,9 +105,9 @@ static void forget_position(struct follow *f)
 	free(TAKE(f->next));
 }
 
-static int take_page(struct follow *f, const char *body, size_t n, struct err *e)
+static int take_page(struct follow *f, struct str *body, struct err *e)
 {
-	json_t *doc = json_loadb(body, n, 0, NULL), *meta, *items;
+	json_t *doc = answer_parse(body), *meta, *items;
 	const char *kind, *version, *next;
 	size_t i;
 
@@ -152,7 +153,7 @@ static void on_page(struct http_transfer *t, int result, void *arg)
 		f->stats.expired++;
 		forget_position(f);
 	}
-	if (result == 200 && take_page(f, str_get(body), body->len, &e) == 0) {
+	if (result == 200 && take_page(f, body, &e) == 0) {
 		succeeded(f);
 		if (f->version) {
 			f->page = PAGE;

@@ -382,6 +382,32 @@ def test_large_objects(api, csrd):
     d.log_contains("is too large and is left alone")
 
 
+def annotate(api, collection, name, text):
+    with api.lock:
+        obj = json.loads(json.dumps(collection.objects[name]))
+        obj["metadata"]["annotations"] = {"note": text}
+        api._change(collection, obj)
+
+
+def test_a_zero_in_an_annotation_starves_nobody(api, csrd):
+    """The API server takes any text there from whoever makes the object, and hands it out
+    as \\u0000."""
+    client_csr(api, "aa", "no.okd.example.com")
+    annotate(api, api.csrs, "aa", "a\0b")
+    api.put_node(MASTER, [MASTER_IP])
+    annotate(api, api.nodes, MASTER, "a\0b")
+    d = csrd()
+    assert reason(d, "aa") == "unknown-node"
+    client_csr(api, "bb", "no.okd.example.com")
+    annotate(api, api.csrs, "bb", "\0")
+    annotate(api, api.nodes, MASTER, "\0")
+    client_csr(api, "zz", WORKER)
+    api.wait_approved("zz", timeout=10 * SLOW)
+    annotate(api, api.csrs, "zz", "\0")
+    serving_csr(api, "zz-serving", MASTER, MASTER_IP)
+    api.wait_approved("zz-serving", timeout=10 * SLOW)
+
+
 def test_odd_names(api, csrd):
     csrd()
     names = ['q"uote', "a space", "question?mark", "hash#", "colon:plus+", "ümläut", "-v"]
