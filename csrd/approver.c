@@ -602,13 +602,12 @@ static void set_limits(struct approver *a)
 
 static int start_parts(struct approver *a, const char *audit_path, struct err *e)
 {
-	const struct audit_memory memory = { remember_approval, remember_seen, a };
 	int r;
 
 	a->tick = evtimer_new(loop_base(a->loop), on_tick, a);
 	if (!a->tick || inventory_start(a) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
-	r = audit_new(&a->audit, a->loop, audit_path, &memory, e);
+	r = audit_new(&a->audit, a->loop, audit_path, e);
 	if (r < 0)
 		return r;
 	r = kube_new(&a->kube, a->loop, &kube_ops, a);
@@ -644,9 +643,20 @@ int approver_new(struct approver **ret, struct loop *l, const struct csrd_conf *
 		return r;
 	set_limits(a);
 	inventory_needs_tickets(a); /* notes that okd-ignd is here */
-	kube_configure(a->kube, &conf->kubeconfig);
 
 	*ret = TAKE(a);
+	return 0;
+}
+
+int approver_begin(struct approver *a, const char *audit_path, struct err *e)
+{
+	const struct audit_memory memory = { remember_approval, remember_seen, a };
+	int r = audit_recall(audit_path, &memory, e);
+
+	if (r < 0)
+		return r;
+	a->begun = true;
+	kube_configure(a->kube, &a->conf->kubeconfig);
 	return 0;
 }
 
@@ -680,7 +690,8 @@ void approver_configure(struct approver *a, const struct csrd_conf *conf)
 {
 	a->conf = conf;
 	set_limits(a);
-	kube_configure(a->kube, &conf->kubeconfig);
+	if (a->begun)
+		kube_configure(a->kube, &conf->kubeconfig);
 	list_for_each (it, &a->records)
 		CONTAINER_OF(it, struct record, link)->asked_tickets = false;
 	/* What was left alone for good may be welcome under the new rules. */

@@ -43,9 +43,12 @@ struct audit_memory {
 	void *arg;
 };
 
-/* Opens path, or creates it, and tells what it remembers before it returns. */
+/* Opens path, or creates it. */
 int audit_new(struct audit **ret, struct loop *home, const char *path,
-    const struct audit_memory *memory, struct err *e) _mustcheck_;
+    struct err *e) _mustcheck_;
+/* Tells what stands in the file, before it returns. */
+int audit_recall(
+    const char *path, const struct audit_memory *memory, struct err *e) _mustcheck_;
 /* Waits until what was given is written; the callbacks that are due run inside. */
 struct audit *audit_free(struct audit *a);
 DEFINE_FREEP(audit)

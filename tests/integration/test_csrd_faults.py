@@ -7,11 +7,14 @@ import random
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 
 import pytest
 
 import csrd_kit
+import stallready
+import variant
 from csrd_kit import (MASTER, MASTER_IP, WORKER, WORKER_IP, accounted, audit, client_csr,
                       cluster_of, follows, join, make_requests, reason, serving_csr)
 from harness import wait_until
@@ -19,7 +22,7 @@ from kubeapi import CSRD_RIGHTS
 from test_faults import small_disk
 from variant import SLOW
 
-api, csrd = csrd_kit.api, csrd_kit.csrd  # fixtures
+api, csrd, stall = csrd_kit.api, csrd_kit.csrd, stallready.stall  # fixtures
 
 
 # --- answers ---------------------------------------------------------------------------
@@ -420,6 +423,39 @@ def test_odd_names(api, csrd):
     for name in serving:
         serving_csr(api, name, MASTER, MASTER_IP)
     api.wait_approved(*serving, timeout=10 * SLOW)
+
+
+# --- an upgrade in place ---------------------------------------------------------------
+
+
+@pytest.mark.skipif(variant.NAME != "release", reason="a sanitizer wants to be loaded first")
+def test_a_successor_knows_all_that_was_approved(api, csrd, stall):
+    """It has read the audit, and then its predecessor approves a key: what the API server
+    does not show yet keeps a second one out all the same."""
+    d = csrd(env=stall.env)
+    asked, answer = threading.Event(), threading.Event()
+
+    def hold():
+        asked.set()
+        answer.wait(60)
+
+    api.fault("PUT", "/zz-first/approval", before=hold)
+    with stall.upgrade(d):
+        client_csr(api, "zz-first", WORKER)
+        assert asked.wait(10 * SLOW)
+        client_csr(api, "aa-second", WORKER)
+        assert reason(d, "aa-second") == "second-key"
+    d.log_contains("waits until the process before it has carried out what it decided")
+    assert "before it" in d.status()["csrd"]["api"]["trouble"]
+    answer.set()
+    api.wait_approved("zz-first")
+    d.wait_old()
+    follows(d)
+    assert reason(d, "aa-second") == "second-key"
+    client_csr(api, "third", MASTER)
+    api.wait_approved("third")
+    assert api.approved_by() == ["zz-first", "third"]
+    accounted(api, d)
 
 
 # --- for long --------------------------------------------------------------------------
