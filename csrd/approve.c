@@ -295,7 +295,8 @@ static bool still_holds(struct record *r)
 	if (r->order)
 		return true;
 	approver_verdict(r->approver, r->csr, r->deny ? 0 : 1, false, &v);
-	return r->deny ? reason_kind(v.reason) == REASON_HOSTILE : verdict_is_good(&v);
+	return approver_decision(r->approver, r->csr, &v) ==
+	    (r->deny ? DECIDED_DENY : DECIDED_APPROVE);
 }
 
 static void on_written(void *arg, int64_t row)

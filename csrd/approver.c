@@ -153,7 +153,7 @@ void approver_verdict(const struct approver *a, const struct csr *csr, unsigned 
 	policy_decide(&in, csr, ret);
 }
 
-static enum stats_decision decision_of(
+enum stats_decision approver_decision(
     const struct approver *a, const struct csr *csr, const struct verdict *v)
 {
 	bool kubelets =
@@ -178,10 +178,13 @@ static bool is_worth_keeping(const struct record *r)
 }
 
 /* The first look at a request that needs a ticket: ignd knows more than its last
- * answer says. */
+ * answer says, and may have forgotten what stands there. */
 static bool asks_first(struct record *r, const struct verdict *v)
 {
-	if (v->reason != REASON_NO_TICKET || r->asked_tickets)
+	bool by_ticket = v->reason == REASON_CLIENT && v->node &&
+	    r->approver->tickets.required;
+
+	if ((v->reason != REASON_NO_TICKET && !by_ticket) || r->asked_tickets)
 		return false;
 	r->asked_tickets = true;
 	inventory_ask(r->approver);
@@ -251,7 +254,7 @@ void record_decide(struct record *r)
 	approver_verdict(a, r->csr, 0, false, &v);
 	if (asks_first(r, &v))
 		return;
-	d = decision_of(a, r->csr, &v);
+	d = approver_decision(a, r->csr, &v);
 	note_decision(r, &v, d);
 	if (d == DECIDED_APPROVE || d == DECIDED_DENY)
 		approve_begin(r, &v, d == DECIDED_DENY, "policy");

@@ -174,6 +174,10 @@ void record_set_due(struct record *r, uint64_t ms);
 void approver_verdict(const struct approver *a, const struct csr *csr, unsigned counted,
     bool thorough, struct verdict *ret);
 
+/* What a verdict leads to under the configuration in force. */
+enum stats_decision approver_decision(
+    const struct approver *a, const struct csr *csr, const struct verdict *v);
+
 /* approve.c: carries the decision out, on behalf of "policy" or a person. */
 void approve_begin(
     struct record *r, const struct verdict *v, bool deny, const char *by);

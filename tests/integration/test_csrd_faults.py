@@ -552,6 +552,23 @@ def test_without_audit_nothing_is_approved(api, csrd):
     accounted(api, d)
 
 
+def test_a_mode_that_changes_while_the_disk_is_slow(api, csrd, tmp_path):
+    """What is not sent yet is decided anew under the mode in force."""
+    d = csrd()
+    with sqlite3.connect(f"{d.state_dir}/audit.db", isolation_level=None, timeout=10) as db:
+        db.execute("BEGIN IMMEDIATE")
+        client_csr(api, "c", WORKER)
+        wait_until(lambda: [r for r in d.admin("/v1/requests").json()["requests"]
+                            if r["state"] == "approving"], what="a decision on its way to disk")
+        d.reload({"kubeconfig": str(tmp_path / "kubeconfig"), "require_ticket": "no",
+                  "mode": "dry-run"})
+        db.execute("COMMIT")
+    d.log_contains("c: would be approved")
+    wait_until(lambda: [r["outcome"] for r in audit(d) if r["decision"] == "approve"]
+               == ["withdrawn"], what="the outcome")
+    assert api.seen("PUT", "/approval") == 0 and api.conditions("c") == []
+
+
 def test_a_damaged_audit_is_named_and_nothing_is_approved(api, csrd):
     """What is held by which key stands there: without it nobody is let in."""
     d = csrd()
