@@ -94,6 +94,8 @@ static void on_row(void *arg, const char *kind, const char *name, const json_t *
 	if (str_eq(kind, KIND_NODE) && n) {
 		progress_restore(d->progress, n, value);
 		keep_own(d, n, value);
+		if (n->window.mode == WINDOW_CLOSED)
+			server_windows_closed(d->server);
 	}
 	if (str_eq(kind, KIND_RESET) && n)
 		progress_restore_reset(
@@ -105,7 +107,6 @@ static void on_row(void *arg, const char *kind, const char *name, const json_t *
 static int open_store(struct ignd *d, struct err *e)
 {
 	_cleanup_(freep) char *path = NULL;
-
 	int r;
 
 	if (asprintf(&path, "%s/ignd.db", daemon_state_dir(d->daemon)) < 0)
@@ -200,6 +201,8 @@ static int ignd_start(void **self, struct daemon *daemon, void *conf, struct err
 		return r;
 	}
 	d->conf = conf;
+	/* First of all what a predecessor wrote since the store was read. */
+	event_active(d->tick, EV_TIMEOUT, 0);
 	*self = d;
 	return 0;
 }

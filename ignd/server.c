@@ -436,7 +436,6 @@ static int get_ignition(struct http_req *r, void *arg)
 		.name = http_route_rest("/ignition/*", http_req_path(r)),
 		.node = n,
 		.window = state ? &state->window : &always,
-		.now = clock_real_s(),
 		.boot_ms = clock_boot_ms(),
 	};
 

@@ -152,6 +152,18 @@ def test_reset_after_an_upgrade(ignd):
     assert ignd.node("worker")["stage"] == ""
 
 
+def test_close_after_an_upgrade(daemon):
+    """It ends what the predecessor still sends, too."""
+    ignd = start_ignd(daemon, files={"worker": pointer_ign("worker", pad=3 << 20)})
+    with ignd.slow_get("/ignition/worker.ign", "127.0.0.4") as config:
+        config.read_some()
+        ignd.d.upgrade()
+        ignd.d.admin("/v1/close?node=worker", "POST")
+        ignd.d.wait_old(20)
+        assert len(config.read_all()) < 3 << 20
+    assert ignd.d.admin("/v1/tickets").json()["tickets"] == []
+
+
 # --- what outlives a restart -----------------------------------------------------------
 
 
