@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/utf8.h"
 
 /* Nodes, API server and bastion may disagree that far about the time of day. */
 #define CLOCK_SLACK_S 300
@@ -140,6 +141,22 @@ static struct node_file *file_of(struct node_state *n, enum file_kind kind)
 				    : NULL;
 }
 
+/* As JSON takes it: what is no UTF-8, as a character that was cut, is shown as '?'. */
+static void put_path(char to[PROGRESS_PATH_MAX], const char *path)
+{
+	char *end = to + MIN(strlen(path), (size_t)PROGRESS_PATH_MAX - 1);
+	uint32_t c;
+
+	snprintf(to, PROGRESS_PATH_MAX, "%s", path);
+	while (to < end) {
+		size_t n = utf8_decode(to, (size_t)(end - to), &c);
+
+		if (!n)
+			*to = '?';
+		to += MAX(n, (size_t)1);
+	}
+}
+
 uint64_t progress_begin(struct progress *p, struct node_state *n, enum file_kind kind,
     const char *path, uint64_t total)
 {
@@ -152,7 +169,7 @@ uint64_t progress_begin(struct progress *p, struct node_state *n, enum file_kind
 			.id = ++p->last_id,
 			.mark_ms = clock_boot_ms(),
 		};
-		snprintf(f->path, sizeof(f->path), "%s", path);
+		put_path(f->path, path);
 	}
 	if (kind == FILE_IMAGE)
 		enter(p, n, STAGE_WRITING, "");
