@@ -181,8 +181,8 @@ static bool is_worth_keeping(const struct record *r)
  * answer says, and may have forgotten what stands there. */
 static bool asks_first(struct record *r, const struct verdict *v)
 {
-	bool by_ticket = v->reason == REASON_CLIENT && v->node &&
-	    r->approver->tickets.required;
+	bool by_ticket =
+	    v->reason == REASON_CLIENT && v->node && r->approver->tickets.required;
 
 	if ((v->reason != REASON_NO_TICKET && !by_ticket) || r->asked_tickets)
 		return false;
@@ -514,7 +514,6 @@ static void csrs_synced(void *arg)
 			record_drop(r);
 	}
 	cut_loose_ends(a);
-	a->synced = true;
 }
 
 static void csrs_live(void *arg, bool live)

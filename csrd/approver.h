@@ -117,7 +117,7 @@ struct approver {
 	uint64_t csr_mark, node_mark;
 	bool untracked; /* some were decided and not kept since the last list */
 	uint64_t relisted_at;
-	bool begun, synced, nodes_listed; /* since the start */
+	bool begun, nodes_listed; /* since the start */
 	bool closing;
 	unsigned in_flight; /* records in AUDIT or PUT */
 	void (*drained)(void *arg);

@@ -380,8 +380,7 @@ static const struct worker_class worker_class = {
 	.stop = thread_stop,
 };
 
-static int remember_approvals(
-    struct db *db, const struct audit_memory *m, int64_t now)
+static int remember_approvals(struct db *db, const struct audit_memory *m, int64_t now)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
 	int r = db_query(db, &st,
@@ -429,8 +428,7 @@ int audit_recall(const char *path, const struct audit_memory *memory, struct err
 	return r < 0 ? err_set(e, r, "%s: cannot read it: %s", path, db_error(db)) : 0;
 }
 
-int audit_new(
-    struct audit **ret, struct loop *home, const char *path, struct err *e)
+int audit_new(struct audit **ret, struct loop *home, const char *path, struct err *e)
 {
 	_cleanup_(audit_freep) struct audit *a = calloc(1, sizeof(*a));
 	int r;

@@ -49,8 +49,8 @@ struct follow {
 	bool running, live, list_due;
 
 	struct watch watch;
-	struct str body;      /* of a watch that was refused */
-	bool expired, broken; /* the watch's stream said 410; it makes no sense */
+	struct str body; /* of a watch that was refused */
+	bool expired;    /* the watch's stream said 410 */
 	uint64_t watch_since, heard_at;
 	struct err trouble;
 	struct follow_stats stats;
@@ -280,7 +280,6 @@ static void on_watch_data(struct http_transfer *t, const void *p, size_t n, void
 		return;
 	/* An error in the stream, or a stream that makes no sense: the rest of it does
 	 * not matter. */
-	f->broken = true;
 	f->transfer = http_transfer_cancel(f->transfer);
 	if (f->expired) {
 		forget_position(f);
@@ -338,7 +337,7 @@ static int start_watch(struct follow *f, struct err *e)
 	watch_deinit(&f->watch);
 	watch_init(&f->watch);
 	str_reset(&f->body);
-	f->expired = f->broken = false;
+	f->expired = false;
 	f->watch_since = 0;
 	f->stats.watches++;
 	return kube_start(f->kube, &f->transfer,

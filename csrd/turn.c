@@ -62,8 +62,7 @@ int turn_new(struct turn **ret, struct loop *l, const char *path,
 	t->arg = arg;
 	t->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (t->fd < 0)
-		return err_set(
-		    e, -errno, "cannot open %s: %s", path, strerror(errno));
+		return err_set(e, -errno, "cannot open %s: %s", path, strerror(errno));
 	t->look = evtimer_new(loop_base(l), on_look, t);
 	if (!t->look)
 		return err_set(e, -ENOMEM, "out of memory");

@@ -355,11 +355,11 @@ static int compare(struct root *root, const struct entry *en, const char *suffix
 
 	if (is_passing(r))
 		return r;
-	*why = r == -ENOENT                        ? NULL
-	    : r == -EINVAL                         ? "holds no digest"
-	    : r < 0                                ? "cannot be read"
-	    : memcmp(want, is, n) != 0             ? "is of other bytes"
-						   : NULL;
+	*why = r == -ENOENT            ? NULL
+	    : r == -EINVAL             ? "holds no digest"
+	    : r < 0                    ? "cannot be read"
+	    : memcmp(want, is, n) != 0 ? "is of other bytes"
+				       : NULL;
 	return 0;
 }
 

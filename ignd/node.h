@@ -27,7 +27,8 @@ struct window {
 	 * boot clock, too; WINDOW_SPENT: it is over. */
 	int64_t used_at;
 	uint64_t used_ms;
-	uint64_t serial; /* verbs so far: of two processes' windows the later one holds */
+	uint64_t
+	    serial; /* verbs so far: of two processes' windows the later one holds */
 };
 #define WINDOW_SPENT UINT64_MAX
 

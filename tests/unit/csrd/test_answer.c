@@ -32,7 +32,9 @@ TEST(zeros_are_no_obstacle)
 	CHECK(says("{\"a\":\"\\\\u0000\"}", "a", "\\u0000"));
 	CHECK(says("{\"a\":\"\\\\\\u0000\"}", "a", "\\\xef\xbf\xbd"));
 	CHECK(says("{\"a\":\"\\\"\\u0000\"}", "a", "\"\xef\xbf\xbd"));
-	CHECK(says("{\"a\":\"\\u00001\"}", "a", "\xef\xbf\xbd" "1"));
+	CHECK(says("{\"a\":\"\\u00001\"}", "a",
+	    "\xef\xbf\xbd"
+	    "1"));
 	CHECK(says("{\"a\":\"\\u0001\"}", "a", "\x01"));
 }
 
@@ -61,8 +63,8 @@ TEST(nor_is_depth)
 
 TEST(what_is_no_json_stays_none)
 {
-	static const char *const texts[] = { "", "{", "{\"a\":\"", "{\"a\":\"\\", "{\"a\":\"\\u00",
-		"]", "{\"a\":1}}", "\"\\u0000", "[1,]" };
+	static const char *const texts[] = { "", "{", "{\"a\":\"", "{\"a\":\"\\",
+		"{\"a\":\"\\u00", "]", "{\"a\":1}}", "\"\\u0000", "[1,]" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		CHECK(!parse(texts[i]));
