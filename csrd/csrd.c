@@ -64,9 +64,9 @@ static int start_parts(struct csrd *d, const struct csrd_conf *conf, struct err 
 		r = approver_new(&d->approver, l, conf, d->audit_path, e);
 	if (r == 0 && verbs_new(&d->verbs, d->approver) < 0)
 		r = err_set(e, -ENOMEM, "out of memory");
-	if (r == 0 && turn_take(d->turn))
-		r = approver_begin(d->approver, d->audit_path, e);
-	return r;
+	if (r == 0)
+		r = turn_take(d->turn, e);
+	return r > 0 ? approver_begin(d->approver, d->audit_path, e) : r;
 }
 
 static int csrd_start(void **self, struct daemon *daemon, void *conf, struct err *e)

@@ -20,9 +20,9 @@ struct turn {
 	void *arg;
 };
 
-static bool try_lock(struct turn *t)
+static int try_lock(struct turn *t)
 {
-	return flock(t->fd, LOCK_EX | LOCK_NB) == 0;
+	return flock(t->fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
 }
 
 static void look_again(struct turn *t)
@@ -36,19 +36,23 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct turn *t = arg;
 
-	if (try_lock(t))
+	if (try_lock(t) == 0)
 		t->fn(t->arg);
 	else
 		look_again(t);
 }
 
-bool turn_take(struct turn *t)
+int turn_take(struct turn *t, struct err *e)
 {
-	if (try_lock(t))
-		return true;
+	int r = try_lock(t);
+
+	if (r == 0)
+		return 1;
+	if (r != -EWOULDBLOCK)
+		return err_set(e, r, "cannot lock the state folder: %s", strerror(-r));
 	log_info("waits until the process before it has carried out what it decided");
 	look_again(t);
-	return false;
+	return 0;
 }
 
 int turn_new(struct turn **ret, struct loop *l, const char *path,

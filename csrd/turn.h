@@ -16,6 +16,6 @@ int turn_new(struct turn **ret, struct loop *l, const char *path,
 /* The next one's turn begins. */
 struct turn *turn_free(struct turn *t);
 DEFINE_FREEP(turn)
-/* True: it is ours.  Else mine() is called once it is; until then the log says that we
- * wait. */
-bool turn_take(struct turn *t) _mustcheck_;
+/* 1: it is ours.  0: mine() is called once it is; until then the log says that we wait.
+ * -errno where nothing can be locked. */
+int turn_take(struct turn *t, struct err *e) _mustcheck_;

@@ -202,7 +202,7 @@ static int ignd_start(void **self, struct daemon *daemon, void *conf, struct err
 	}
 	d->conf = conf;
 	/* First of all what a predecessor wrote since the store was read. */
-	event_active(d->tick, EV_TIMEOUT, 0);
+	event_active(d->tick, 0, 0);
 	*self = d;
 	return 0;
 }
