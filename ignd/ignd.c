@@ -89,7 +89,9 @@ static void keep_own(struct ignd *d, const struct node_state *n, const json_t *v
 static void on_row(void *arg, const char *kind, const char *name, const json_t *value)
 {
 	struct ignd *d = arg;
-	struct node_state *n = progress_find(d->progress, name);
+	/* A node that the cluster file does not name may come back into it. */
+	struct node_state *n =
+	    str_eq(kind, KIND_IMAGE) ? NULL : progress_get(d->progress, name);
 
 	if (str_eq(kind, KIND_NODE) && n) {
 		progress_restore(d->progress, n, value);

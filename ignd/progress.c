@@ -78,27 +78,58 @@ struct node_state *progress_find(struct progress *p, const char *name)
 	return NULL;
 }
 
+static struct node_state *find_any(struct progress *p, const char *name)
+{
+	for (size_t i = 0; i < p->n + p->absent; i++)
+		if (str_eq(p->nodes[i].name, name))
+			return &p->nodes[i];
+	return NULL;
+}
+
+struct node_state *progress_get(struct progress *p, const char *name)
+{
+	struct node_state *n = find_any(p, name), *list;
+	size_t count = p->n + p->absent;
+
+	if (n || strlen(name) >= sizeof(n->name))
+		return n;
+	list = realloc(p->nodes, (count + 1) * sizeof(*list));
+	if (!list)
+		return NULL;
+	p->nodes = list;
+	p->absent++;
+	list[count] = (struct node_state){ 0 };
+	strcpy(list[count].name, name);
+	return &list[count];
+}
+
 int progress_set_cluster(struct progress *p, const struct cluster *c)
 {
-	size_t n = c ? cluster_n_nodes(c) : 0;
-	struct node_state *list = calloc(n + 1, sizeof(*list));
+	size_t n = c ? cluster_n_nodes(c) : 0, absent = 0;
+	struct node_state *list = calloc(n + p->n + p->absent + 1, sizeof(*list));
 
 	if (!list)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const struct cluster_node *node = cluster_node_at(c, i);
-		const struct node_state *old = progress_find(p, node->name);
+		struct node_state *old = find_any(p, node->name);
 
-		if (old)
+		if (old) {
 			list[i] = *old;
+			old->name[0] = '\0'; /* it is there */
+		}
 		snprintf(list[i].name, sizeof(list[i].name), "%s", node->name);
 		list[i].role = node->role;
 		net_ip_format(
 		    conf_list_items(&node->addresses, struct net_ip), list[i].address);
 	}
+	for (size_t i = 0; i < p->n + p->absent; i++)
+		if (p->nodes[i].name[0])
+			list[n + absent++] = p->nodes[i];
 	free(p->nodes);
 	p->nodes = list;
 	p->n = n;
+	p->absent = absent;
 	return 0;
 }
 

@@ -186,6 +186,24 @@ def test_restart_forgets_nothing(ignd):
     assert ignd.get("/ignition/master.ign", source="127.0.0.3").status == 503
 
 
+def test_a_node_that_comes_back_into_the_cluster_is_known(ignd):
+    """Whoever mends a name in cluster.yaml opens no window by that, and costs no ticket."""
+    without = {**CLUSTER, "nodes": [n for n in CLUSTER["nodes"] if n["name"] != "worker"]}
+    assert worker(ignd).status == 200
+    ignd.d.admin("/v1/close?node=worker", "POST")
+    tickets = ignd.d.admin("/v1/tickets").json()
+    for start in (lambda: ignd.d.reload(cluster=without),
+                  lambda: (ignd.d.stop(), ignd.d.write_cluster(without), ignd.d.start())):
+        start()
+        assert worker(ignd).status == 403
+        assert ignd.d.admin("/v1/tickets").json()["tickets"] == []
+        assert len(ignd.d.status()["ignd"]["nodes"]) == 2
+        ignd.d.reload(cluster=CLUSTER)
+        assert not ignd.node("worker")["window"]["open"]
+        assert ignd.d.admin("/v1/tickets").json() == tickets
+        assert worker(ignd, method="HEAD").status == 503
+
+
 def test_power_cut(ignd):
     worker(ignd)
     tickets = ignd.d.admin("/v1/tickets").json()

@@ -116,8 +116,7 @@ static json_t *saved_with(enum window_mode mode, uint64_t serial, bool used)
 {
 	struct node_state other = *worker;
 
-	other.window =
-	    (struct window){ .mode = mode, .serial = serial, .duration = 0 };
+	other.window = (struct window){ .mode = mode, .serial = serial, .duration = 0 };
 	if (used)
 		window_use(&other.window, clock_real_s(), clock_boot_ms());
 	return progress_save(&other);
