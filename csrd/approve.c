@@ -16,6 +16,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "csrd/answer.h"
 #include "csrd/approver.h"
 #include "csrd/tell.h"
 
@@ -212,9 +213,9 @@ static void vanished(struct record *r)
 }
 
 /* Whether the answer is the request with its decision; a proxy's page is not. */
-static bool says_decided(const struct record *r, const char *body, size_t n)
+static bool says_decided(const struct record *r, struct str *body)
 {
-	_cleanup_(json_freep) json_t *doc = json_loadb(body, n, 0, NULL);
+	_cleanup_(json_freep) json_t *doc = answer_parse(body);
 	_cleanup_(csr_freep) struct csr *csr = NULL;
 
 	return doc && csr_new(&csr, doc, NULL) == 0 && str_eq(csr->uid, r->uid) &&
@@ -230,8 +231,7 @@ static void on_put(struct http_transfer *t, int result, void *arg)
 
 	r->transfer = NULL;
 	kube_count(a->kube, result);
-	if (result >= 200 && result < 300 &&
-	    says_decided(r, str_get(body), body->len)) {
+	if (result >= 200 && result < 300 && says_decided(r, body)) {
 		finish(r);
 		if (r->gone) /* another one of its name may be there */
 			approve_read(r);
@@ -295,7 +295,8 @@ static bool still_holds(struct record *r)
 	if (r->order)
 		return true;
 	approver_verdict(r->approver, r->csr, r->deny ? 0 : 1, false, &v);
-	return r->deny ? reason_kind(v.reason) == REASON_HOSTILE : verdict_is_good(&v);
+	return approver_decision(r->approver, r->csr, &v) ==
+	    (r->deny ? DECIDED_DENY : DECIDED_APPROVE);
 }
 
 static void on_written(void *arg, int64_t row)
@@ -375,9 +376,9 @@ static bool is_named(const json_t *doc, const char *name)
 	return is && str_eq(is, name);
 }
 
-static void take_again(struct record *r, const char *body, size_t n)
+static void take_again(struct record *r, struct str *body)
 {
-	_cleanup_(json_freep) json_t *doc = json_loadb(body, n, 0, NULL);
+	_cleanup_(json_freep) json_t *doc = answer_parse(body);
 
 	r->state = RECORD_PENDING;
 	if (is_named(doc, r->name) && record_take(r->approver, doc) == 0)
@@ -394,7 +395,7 @@ static void on_read(struct http_transfer *t, int result, void *arg)
 	r->transfer = NULL;
 	kube_count(r->approver->kube, result);
 	if (result == 200) {
-		take_again(r, str_get(body), body->len);
+		take_again(r, body);
 	} else if (result == 404) {
 		record_drop(r);
 	} else {

@@ -153,7 +153,7 @@ void approver_verdict(const struct approver *a, const struct csr *csr, unsigned 
 	policy_decide(&in, csr, ret);
 }
 
-static enum stats_decision decision_of(
+enum stats_decision approver_decision(
     const struct approver *a, const struct csr *csr, const struct verdict *v)
 {
 	bool kubelets =
@@ -178,10 +178,13 @@ static bool is_worth_keeping(const struct record *r)
 }
 
 /* The first look at a request that needs a ticket: ignd knows more than its last
- * answer says. */
+ * answer says, and may have forgotten what stands there. */
 static bool asks_first(struct record *r, const struct verdict *v)
 {
-	if (v->reason != REASON_NO_TICKET || r->asked_tickets)
+	bool by_ticket =
+	    v->reason == REASON_CLIENT && v->node && r->approver->tickets.required;
+
+	if ((v->reason != REASON_NO_TICKET && !by_ticket) || r->asked_tickets)
 		return false;
 	r->asked_tickets = true;
 	inventory_ask(r->approver);
@@ -251,7 +254,7 @@ void record_decide(struct record *r)
 	approver_verdict(a, r->csr, 0, false, &v);
 	if (asks_first(r, &v))
 		return;
-	d = decision_of(a, r->csr, &v);
+	d = approver_decision(a, r->csr, &v);
 	note_decision(r, &v, d);
 	if (d == DECIDED_APPROVE || d == DECIDED_DENY)
 		approve_begin(r, &v, d == DECIDED_DENY, "policy");
@@ -511,7 +514,6 @@ static void csrs_synced(void *arg)
 			record_drop(r);
 	}
 	cut_loose_ends(a);
-	a->synced = true;
 }
 
 static void csrs_live(void *arg, bool live)
@@ -602,13 +604,12 @@ static void set_limits(struct approver *a)
 
 static int start_parts(struct approver *a, const char *audit_path, struct err *e)
 {
-	const struct audit_memory memory = { remember_approval, remember_seen, a };
 	int r;
 
 	a->tick = evtimer_new(loop_base(a->loop), on_tick, a);
 	if (!a->tick || inventory_start(a) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
-	r = audit_new(&a->audit, a->loop, audit_path, &memory, e);
+	r = audit_new(&a->audit, a->loop, audit_path, e);
 	if (r < 0)
 		return r;
 	r = kube_new(&a->kube, a->loop, &kube_ops, a);
@@ -644,9 +645,20 @@ int approver_new(struct approver **ret, struct loop *l, const struct csrd_conf *
 		return r;
 	set_limits(a);
 	inventory_needs_tickets(a); /* notes that okd-ignd is here */
-	kube_configure(a->kube, &conf->kubeconfig);
 
 	*ret = TAKE(a);
+	return 0;
+}
+
+int approver_begin(struct approver *a, const char *audit_path, struct err *e)
+{
+	const struct audit_memory memory = { remember_approval, remember_seen, a };
+	int r = audit_recall(audit_path, &memory, e);
+
+	if (r < 0)
+		return r;
+	a->begun = true;
+	kube_configure(a->kube, &a->conf->kubeconfig);
 	return 0;
 }
 
@@ -680,7 +692,8 @@ void approver_configure(struct approver *a, const struct csrd_conf *conf)
 {
 	a->conf = conf;
 	set_limits(a);
-	kube_configure(a->kube, &conf->kubeconfig);
+	if (a->begun)
+		kube_configure(a->kube, &conf->kubeconfig);
 	list_for_each (it, &a->records)
 		CONTAINER_OF(it, struct record, link)->asked_tickets = false;
 	/* What was left alone for good may be welcome under the new rules. */

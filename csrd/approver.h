@@ -4,7 +4,8 @@
  *
  * One struct record per request of the API server.  approver.c keeps the table and
  * decides; inventory.c knows nodes and tickets; approve.c carries out (audit, PUT, and
- * reading again when nobody knows what became of it); tell.c writes logs and the audit.  All on the main thread.
+ * reading again when nobody knows what became of it); tell.c writes logs and the audit.
+ * All on the main thread.
  */
 #pragma once
 
@@ -107,7 +108,7 @@ struct approver {
 	struct tickets tickets;
 	struct http_transfer *asking; /* ignd for tickets */
 	struct event *ask_timer, *tick, *ready_timer, *rate_timer;
-	bool ask_again, ticket_trouble;
+	bool ticket_trouble;
 	bool ignd_seen; /* its socket was there since the start */
 
 	struct htable table; /* records by name */
@@ -116,7 +117,7 @@ struct approver {
 	uint64_t csr_mark, node_mark;
 	bool untracked; /* some were decided and not kept since the last list */
 	uint64_t relisted_at;
-	bool synced, nodes_listed; /* since the start */
+	bool begun, nodes_listed; /* since the start */
 	bool closing;
 	unsigned in_flight; /* records in AUDIT or PUT */
 	void (*drained)(void *arg);
@@ -128,6 +129,9 @@ struct approver {
 
 int approver_new(struct approver **ret, struct loop *l, const struct csrd_conf *conf,
     const char *audit_path, struct err *e) _mustcheck_;
+/* Once: nothing is decided before.  Whatever was approved stands in the audit by then. */
+int approver_begin(
+    struct approver *a, const char *audit_path, struct err *e) _mustcheck_;
 struct approver *approver_free(struct approver *a);
 DEFINE_FREEP(approver)
 /* Takes another configuration, which must live until the next. */
@@ -169,6 +173,10 @@ void record_set_due(struct record *r, uint64_t ms);
 /* thorough: for a person, who may approve what the policy leaves alone. */
 void approver_verdict(const struct approver *a, const struct csr *csr, unsigned counted,
     bool thorough, struct verdict *ret);
+
+/* What a verdict leads to under the configuration in force. */
+enum stats_decision approver_decision(
+    const struct approver *a, const struct csr *csr, const struct verdict *v);
 
 /* approve.c: carries the decision out, on behalf of "policy" or a person. */
 void approve_begin(

@@ -380,11 +380,10 @@ static const struct worker_class worker_class = {
 	.stop = thread_stop,
 };
 
-static int remember_approvals(
-    struct audit *a, const struct audit_memory *m, int64_t now)
+static int remember_approvals(struct db *db, const struct audit_memory *m, int64_t now)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
-	int r = db_query(a->db, &st,
+	int r = db_query(db, &st,
 	    "SELECT id, uid, node, csr, key, holds_name, at,"
 	    " decision = 'approve' AND outcome IS NULL FROM decision WHERE at >= ?"
 	    " AND (decision = 'elsewhere' OR (decision = 'approve' AND"
@@ -404,10 +403,10 @@ static int remember_approvals(
 	return r;
 }
 
-static int remember_seen(struct audit *a, const struct audit_memory *m)
+static int remember_seen(struct db *db, const struct audit_memory *m)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
-	int r = db_query(a->db, &st, "SELECT node, at FROM seen", NULL);
+	int r = db_query(db, &st, "SELECT node, at FROM seen", NULL);
 
 	while (r == 0 && (r = db_step(st)) > 0) {
 		m->seen(m->arg, db_text(st, 0), db_int(st, 1));
@@ -416,19 +415,20 @@ static int remember_seen(struct audit *a, const struct audit_memory *m)
 	return r;
 }
 
-static int remember(struct audit *a, const struct audit_memory *m, struct err *e)
+int audit_recall(const char *path, const struct audit_memory *memory, struct err *e)
 {
-	int r = remember_approvals(a, m, clock_real_s());
+	_cleanup_(db_freep) struct db *db = NULL;
+	int r = db_open(&db, path, migrations, 0, e);
 
+	if (r < 0)
+		return r;
+	r = remember_approvals(db, memory, clock_real_s());
 	if (r == 0)
-		r = remember_seen(a, m);
-	return r < 0
-	    ? err_set(e, r, "%s: cannot read it: %s", db_path(a->db), db_error(a->db))
-	    : 0;
+		r = remember_seen(db, memory);
+	return r < 0 ? err_set(e, r, "%s: cannot read it: %s", path, db_error(db)) : 0;
 }
 
-int audit_new(struct audit **ret, struct loop *home, const char *path,
-    const struct audit_memory *memory, struct err *e)
+int audit_new(struct audit **ret, struct loop *home, const char *path, struct err *e)
 {
 	_cleanup_(audit_freep) struct audit *a = calloc(1, sizeof(*a));
 	int r;
@@ -437,8 +437,6 @@ int audit_new(struct audit **ret, struct loop *home, const char *path,
 		return err_set(e, -ENOMEM, "out of memory");
 	a->tail = &a->first;
 	r = db_open(&a->db, path, migrations, DB_CHECK, e);
-	if (r == 0)
-		r = remember(a, memory, e);
 	if (r < 0)
 		return r;
 	r = mailbox_new(&a->home, home);

@@ -43,9 +43,12 @@ struct audit_memory {
 	void *arg;
 };
 
-/* Opens path, or creates it, and tells what it remembers before it returns. */
-int audit_new(struct audit **ret, struct loop *home, const char *path,
-    const struct audit_memory *memory, struct err *e) _mustcheck_;
+/* Opens path, or creates it. */
+int audit_new(
+    struct audit **ret, struct loop *home, const char *path, struct err *e) _mustcheck_;
+/* Tells what stands in the file, before it returns. */
+int audit_recall(
+    const char *path, const struct audit_memory *memory, struct err *e) _mustcheck_;
 /* Waits until what was given is written; the callbacks that are due run inside. */
 struct audit *audit_free(struct audit *a);
 DEFINE_FREEP(audit)
@@ -57,7 +60,8 @@ void audit_limit(struct audit *a, const struct audit_limits *limits);
  */
 int audit_decision(struct audit *a, const struct audit_entry *entry,
     void (*done)(void *arg, int64_t row), void *arg) _mustcheck_;
-/* How it ended: approved, denied, conflict, gone, refused, failed, interrupted. */
+/* How it ended: approved, denied, conflict, elsewhere (somebody else was first), gone,
+ * refused, forbidden, failed, withdrawn (before it was sent), interrupted, unknown. */
 void audit_outcome(struct audit *a, int64_t row, const char *outcome, const char *text);
 /* A request that is left pending, or that somebody else approved (elsewhere); the same
  * of a request is counted, not repeated. */

@@ -11,8 +11,10 @@
 
 #include "common/http_req.h"
 #include "common/http_route.h"
+#include "common/log.h"
 #include "csrd/approver.h"
 #include "csrd/conf.h"
+#include "csrd/turn.h"
 #include "csrd/verbs.h"
 
 struct csrd {
@@ -20,6 +22,8 @@ struct csrd {
 	struct csrd_conf *conf;
 	struct approver *approver;
 	struct verbs *verbs;
+	struct turn *turn;
+	char audit_path[PATH_MAX];
 };
 
 static void csrd_free(void *self)
@@ -31,22 +35,49 @@ static void csrd_free(void *self)
 	d->verbs = verbs_free(d->verbs);
 	if (d->conf)
 		csrd_conf_free(d->conf);
+	d->turn = turn_free(d->turn);
 	free(d);
+}
+
+static void on_turn(void *arg)
+{
+	struct csrd *d = arg;
+	struct err e = ERR_INIT;
+
+	if (approver_begin(d->approver, d->audit_path, &e) == 0)
+		return;
+	log_err("%s", err_str(&e));
+	daemon_fail(d->daemon);
+}
+
+static int start_parts(struct csrd *d, const struct csrd_conf *conf, struct err *e)
+{
+	const char *dir = daemon_state_dir(d->daemon);
+	struct loop *l = daemon_loop(d->daemon);
+	char turn[PATH_MAX];
+	int r;
+
+	snprintf(d->audit_path, sizeof(d->audit_path), "%s/audit.db", dir);
+	snprintf(turn, sizeof(turn), "%s/turn", dir);
+	r = turn_new(&d->turn, l, turn, on_turn, d, e);
+	if (r == 0)
+		r = approver_new(&d->approver, l, conf, d->audit_path, e);
+	if (r == 0 && verbs_new(&d->verbs, d->approver) < 0)
+		r = err_set(e, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = turn_take(d->turn, e);
+	return r > 0 ? approver_begin(d->approver, d->audit_path, e) : r;
 }
 
 static int csrd_start(void **self, struct daemon *daemon, void *conf, struct err *e)
 {
 	struct csrd *d = calloc(1, sizeof(*d));
-	char path[PATH_MAX];
 	int r;
 
 	if (!d)
 		return err_set(e, -ENOMEM, "out of memory");
 	d->daemon = daemon;
-	snprintf(path, sizeof(path), "%s/audit.db", daemon_state_dir(daemon));
-	r = approver_new(&d->approver, daemon_loop(daemon), conf, path, e);
-	if (r == 0 && verbs_new(&d->verbs, d->approver) < 0)
-		r = err_set(e, -ENOMEM, "out of memory");
+	r = start_parts(d, conf, e);
 	if (r < 0) {
 		csrd_free(d);
 		return r;

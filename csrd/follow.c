@@ -18,6 +18,7 @@
 #include "common/loop.h"
 #include "common/notify.h"
 #include "common/str.h"
+#include "csrd/answer.h"
 #include "csrd/kube.h"
 #include "csrd/watch.h"
 
@@ -48,8 +49,8 @@ struct follow {
 	bool running, live, list_due;
 
 	struct watch watch;
-	struct str body;      /* of a watch that was refused */
-	bool expired, broken; /* the watch's stream said 410; it makes no sense */
+	struct str body; /* of a watch that was refused */
+	bool expired;    /* the watch's stream said 410 */
 	uint64_t watch_since, heard_at;
 	struct err trouble;
 	struct follow_stats stats;
@@ -104,9 +105,9 @@ static void forget_position(struct follow *f)
 	free(TAKE(f->next));
 }
 
-static int take_page(struct follow *f, const char *body, size_t n, struct err *e)
+static int take_page(struct follow *f, struct str *body, struct err *e)
 {
-	json_t *doc = json_loadb(body, n, 0, NULL), *meta, *items;
+	json_t *doc = answer_parse(body), *meta, *items;
 	const char *kind, *version, *next;
 	size_t i;
 
@@ -152,7 +153,7 @@ static void on_page(struct http_transfer *t, int result, void *arg)
 		f->stats.expired++;
 		forget_position(f);
 	}
-	if (result == 200 && take_page(f, str_get(body), body->len, &e) == 0) {
+	if (result == 200 && take_page(f, body, &e) == 0) {
 		succeeded(f);
 		if (f->version) {
 			f->page = PAGE;
@@ -279,7 +280,6 @@ static void on_watch_data(struct http_transfer *t, const void *p, size_t n, void
 		return;
 	/* An error in the stream, or a stream that makes no sense: the rest of it does
 	 * not matter. */
-	f->broken = true;
 	f->transfer = http_transfer_cancel(f->transfer);
 	if (f->expired) {
 		forget_position(f);
@@ -337,7 +337,7 @@ static int start_watch(struct follow *f, struct err *e)
 	watch_deinit(&f->watch);
 	watch_init(&f->watch);
 	str_reset(&f->body);
-	f->expired = f->broken = false;
+	f->expired = false;
 	f->watch_since = 0;
 	f->stats.watches++;
 	return kube_start(f->kube, &f->transfer,

@@ -194,6 +194,8 @@ static json_t *api_to_json(const struct approver *a)
 	json_t *out = json_object();
 	const char *version = kube_version(a->kube), *trouble = kube_trouble(a->kube);
 
+	if (!a->begun)
+		trouble = "the process before it carries out what it decided";
 	if (!*trouble)
 		trouble = follow_trouble(a->csrs);
 	if (!*trouble)

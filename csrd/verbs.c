@@ -12,6 +12,7 @@
 #include "common/http_route.h"
 #include "common/list.h"
 #include "common/str.h"
+#include "csrd/answer.h"
 #include "csrd/approver.h"
 
 #define NAME_SIZE 512
@@ -161,9 +162,9 @@ static int verb_list(struct verbs *v, struct http_req *req)
 
 /* --- one request -------------------------------------------------------- */
 
-static json_t *decode(struct approver *a, const char *body, size_t n)
+static json_t *decode(struct approver *a, struct str *body)
 {
-	json_t *doc = json_loadb(body, n, 0, NULL), *out;
+	json_t *doc = answer_parse(body), *out;
 	struct csr *csr = NULL;
 	struct verdict v;
 
@@ -201,7 +202,7 @@ static void on_object(struct http_transfer *t, int result, void *arg)
 		reply_error(req, result == 404 ? 404 : 502, "api", e.text);
 		return;
 	}
-	doc = decode(a, str_get(body), body->len);
+	doc = decode(a, body);
 	if (doc)
 		reply_json(req, 200, doc);
 	else

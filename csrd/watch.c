@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/conf_doc.h"
+#include "csrd/answer.h"
 
 #define KEEP_MAX ((size_t)64 << 10) /* a buffer beyond that is not kept */
 
@@ -50,15 +51,15 @@ static int deliver(json_t *doc, int (*fn)(const struct watch_event *ev, void *ar
 	return fn(&ev, arg);
 }
 
-static int take_line(const char *line, size_t n,
+static int take_line(struct str *line,
     int (*fn)(const struct watch_event *ev, void *arg), void *arg, struct err *e)
 {
 	json_t *doc;
 	int r;
 
-	if (strspn(line, " \t\r") >= n)
+	if (strspn(str_get(line), " \t\r") >= line->len)
 		return 0;
-	doc = json_loadb(line, n, 0, NULL);
+	doc = answer_parse(line);
 	if (!doc)
 		return err_set(e, -EBADMSG, "the watch sent a line that is no JSON");
 	r = deliver(doc, fn, arg, e);
@@ -77,7 +78,7 @@ static int end_line(struct watch *w, int (*fn)(const struct watch_event *ev, voi
 	else if (str_err(&w->line) < 0)
 		r = err_set(e, -ENOMEM, "out of memory");
 	else
-		r = take_line(str_get(&w->line), w->line.len, fn, arg, e);
+		r = take_line(&w->line, fn, arg, e);
 	w->skipping = false;
 	if (w->line.cap > KEEP_MAX)
 		str_deinit(&w->line);

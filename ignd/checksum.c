@@ -311,7 +311,8 @@ static bool recall(struct checksums *c, struct entry *en)
 /* --- judging ------------------------------------------------------------ */
 
 /* The digest that a file beside the image gives: the first word of its first line (as
- * sha256sum writes it), or what stands behind "= " (as BSD does).  0, -ENOENT, -EINVAL. */
+ * sha256sum writes it), or what stands behind "= " (as BSD does).  -ENOENT without one,
+ * -EINVAL for one that holds none, or why it cannot be read. */
 static int read_sidecar(
     struct root *root, const char *image, const char *suffix, uint8_t *to, size_t n)
 {
@@ -321,13 +322,13 @@ static int read_sidecar(
 	_cleanup_(fd_closep) int fd = -1;
 	const char *p;
 	size_t len;
+	int r;
 
 	snprintf(name, sizeof(name), "%s%s", image, suffix);
 	fd = root_open(root, name, &st);
-	if (fd < 0)
-		return -ENOENT;
-	if (fd_read_all(fd, SIDECAR_MAX, &text) < 0)
-		return -EINVAL;
+	r = fd < 0 ? fd : fd_read_all(fd, SIDECAR_MAX, &text);
+	if (r < 0)
+		return r == -EFBIG ? -EINVAL : r;
 	p = strstr(str_get(&text), ") = ");
 	p = p ? p + 4 : str_get(&text);
 	len = strspn(p, "0123456789abcdefABCDEF");
@@ -338,18 +339,28 @@ static int read_sidecar(
 	return hex_decode(hex, len, to, n);
 }
 
-static const char *compare(
-    struct root *root, const struct entry *en, const char *suffix, const uint8_t *is)
+/* Nothing is known for the moment; it says nothing about the files. */
+static bool is_passing(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
+/* What speaks against the image, or NULL, in *why: 0, or a passing error. */
+static int compare(struct root *root, const struct entry *en, const char *suffix,
+    const uint8_t *is, const char **why)
 {
 	uint8_t want[DIGEST_MAX];
 	size_t n = str_eq(suffix, ".sha256") ? DIGEST_SHA256_SIZE : DIGEST_SHA512_SIZE;
 	int r = read_sidecar(root, en->name, suffix, want, n);
 
-	if (r == -ENOENT)
-		return NULL;
-	if (r < 0)
-		return "holds no digest";
-	return memcmp(want, is, n) == 0 ? NULL : "is of other bytes";
+	if (is_passing(r))
+		return r;
+	*why = r == -ENOENT            ? NULL
+	    : r == -EINVAL             ? "holds no digest"
+	    : r < 0                    ? "cannot be read"
+	    : memcmp(want, is, n) != 0 ? "is of other bytes"
+				       : NULL;
+	return 0;
 }
 
 static bool wants_signature(const char *name)
@@ -363,12 +374,12 @@ static void judge(struct root *root, struct entry *en)
 	const char *why256 = NULL, *why512 = NULL;
 	bool was_bad = en->bad;
 
+	if (en->known &&
+	    (compare(root, en, ".sha256", en->digests.sha256, &why256) < 0 ||
+		compare(root, en, ".sha512", en->digests.sha512, &why512) < 0))
+		return;
 	en->bad = false;
 	en->why[0] = '\0';
-	if (en->known) {
-		why256 = compare(root, en, ".sha256", en->digests.sha256);
-		why512 = compare(root, en, ".sha512", en->digests.sha512);
-	}
 	if (en->format[0])
 		snprintf(en->why, sizeof(en->why), "%s", en->format);
 	else if (why256 || why512)
@@ -513,11 +524,12 @@ static void look_at(void *arg, const char *name)
 	fd = root_open(root, name, &st);
 	if (fd >= 0 && !en)
 		en = add(c, name);
+	if (en && fd != -ENOENT)
+		en->seen = true;
 	if (fd < 0 || !en) {
 		fd_close(fd);
 		return;
 	}
-	en->seen = true;
 	if (!stat_same(&en->st, &st)) {
 		en->st = st;
 		en->known = en->hashing = false;
@@ -551,6 +563,9 @@ void checksums_look(struct checksums *c, struct root *root)
 	list_for_each_safe (it, &c->entries) {
 		struct entry *en = CONTAINER_OF(it, struct entry, link);
 
+		/* The walk may have missed it. */
+		if (!en->seen)
+			look_at(&l, en->name);
 		if (en->seen)
 			continue;
 		if (c->store)

@@ -20,7 +20,7 @@ static const char *const names[CONFIGS_ROLES] = {
 static const struct ignfile *file_of(struct ignfiles *files, int role)
 {
 	const struct ignfile *file = NULL;
-	_cleanup_(fd_closep) int fd = ignfiles_open(files, names[role], &file, NULL);
+	_cleanup_(fd_closep) int fd = ignfiles_open(files, names[role], &file);
 
 	return fd < 0 ? NULL : file;
 }

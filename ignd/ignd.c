@@ -89,11 +89,15 @@ static void keep_own(struct ignd *d, const struct node_state *n, const json_t *v
 static void on_row(void *arg, const char *kind, const char *name, const json_t *value)
 {
 	struct ignd *d = arg;
-	struct node_state *n = progress_find(d->progress, name);
+	/* A node that the cluster file does not name may come back into it. */
+	struct node_state *n =
+	    str_eq(kind, KIND_IMAGE) ? NULL : progress_get(d->progress, name);
 
 	if (str_eq(kind, KIND_NODE) && n) {
 		progress_restore(d->progress, n, value);
 		keep_own(d, n, value);
+		if (n->window.mode == WINDOW_CLOSED)
+			server_windows_closed(d->server);
 	}
 	if (str_eq(kind, KIND_RESET) && n)
 		progress_restore_reset(
@@ -105,7 +109,6 @@ static void on_row(void *arg, const char *kind, const char *name, const json_t *
 static int open_store(struct ignd *d, struct err *e)
 {
 	_cleanup_(freep) char *path = NULL;
-
 	int r;
 
 	if (asprintf(&path, "%s/ignd.db", daemon_state_dir(d->daemon)) < 0)
@@ -200,6 +203,8 @@ static int ignd_start(void **self, struct daemon *daemon, void *conf, struct err
 		return r;
 	}
 	d->conf = conf;
+	/* First of all what a predecessor wrote since the store was read. */
+	event_active(d->tick, 0, 0);
 	*self = d;
 	return 0;
 }

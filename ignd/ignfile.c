@@ -85,8 +85,7 @@ static int load(
 	return r == -ENOMEM || !file->name ? r : 0;
 }
 
-int ignfiles_open(
-    struct ignfiles *f, const char *name, const struct ignfile **ret, bool *changed)
+int ignfiles_open(struct ignfiles *f, const char *name, const struct ignfile **ret)
 {
 	struct entry *en = find(f, name);
 	struct stat st;
@@ -94,8 +93,6 @@ int ignfiles_open(
 
 	if (fd < 0)
 		return fd;
-	if (changed)
-		*changed = false;
 	if (!en || !stat_same(&en->st, &st)) {
 		if (!en)
 			en = &f->entries[f->next++ % KEPT];
@@ -105,8 +102,6 @@ int ignfiles_open(
 			fd_close(fd);
 			return r;
 		}
-		if (changed)
-			*changed = true;
 	}
 	*ret = &en->file;
 	return fd;

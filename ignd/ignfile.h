@@ -25,8 +25,8 @@ DEFINE_FREEP(ignfiles)
 /*
  * Opens a file and judges it: returns a descriptor (the caller's) of exactly the bytes
  * that were judged, and what came of it in *ret, which holds until the next call.  A bad
- * file is no error here but has ign == NULL.  *changed: it was read anew; may be NULL.
+ * file is no error here but has ign == NULL.
  * -ENOENT, -EXDEV, -EACCES, -EBUSY (it changes while it is read), -ENOMEM, ...
  */
-int ignfiles_open(struct ignfiles *f, const char *name, const struct ignfile **ret,
-    bool *changed) _mustcheck_;
+int ignfiles_open(
+    struct ignfiles *f, const char *name, const struct ignfile **ret) _mustcheck_;

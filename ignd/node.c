@@ -6,6 +6,9 @@
 
 #include "common/str.h"
 
+/* As far as the date may be mended while a second passes, or a few. */
+#define CLOCKS_AGREE_S 10
+
 static const char *const role_files[] = {
 	[NODE_BOOTSTRAP] = "bootstrap.ign",
 	[NODE_MASTER] = "master.ign",
@@ -51,10 +54,29 @@ void window_open(struct window *w, int64_t seconds, int64_t now, uint64_t boot_m
 	w->end_ms = seconds ? boot_ms + (uint64_t)seconds * 1000 : 0;
 }
 
+void window_use(struct window *w, int64_t now, uint64_t boot_ms)
+{
+	if (w->used_at)
+		return;
+	w->used_at = now;
+	w->used_ms = boot_ms;
+}
+
+/* After a boot the boot clock says nothing, and the date may be anything. */
+static void resume_use(struct window *w, int64_t now, uint64_t boot_ms)
+{
+	int64_t by_boot = (int64_t)((boot_ms - w->used_ms) / 1000);
+
+	if (boot_ms < w->used_ms || llabs(now - w->used_at - by_boot) > CLOCKS_AGREE_S)
+		w->used_ms = WINDOW_SPENT;
+}
+
 void window_resume(struct window *w, int64_t now, uint64_t boot_ms)
 {
 	int64_t longest = WINDOW_LONGEST;
 
+	if (w->used_at)
+		resume_use(w, now, boot_ms);
 	if (w->mode != WINDOW_OPENED || w->until <= 0)
 		return;
 	if (w->duration > 0)
@@ -71,9 +93,8 @@ int64_t window_until(const struct window *w, int64_t now, uint64_t boot_ms)
 }
 
 enum node_reason window_judge(
-    const struct window *w, const struct ignd_conf *c, int64_t now, uint64_t boot_ms)
+    const struct window *w, const struct ignd_conf *c, uint64_t boot_ms)
 {
-	const int64_t grace = (int64_t)(c->window.grace / 1000);
 	enum window_mode mode = w->mode;
 	bool once = c->window.once;
 
@@ -84,8 +105,8 @@ enum node_reason window_judge(
 	if (mode == WINDOW_CLOSED ||
 	    (mode == WINDOW_INITIAL && c->window.initial == WINDOW_IS_CLOSED))
 		return REASON_CLOSED;
-	/* A clock that was set back opens nothing. */
-	if (once && w->used_at && llabs(now - w->used_at) > grace)
+	if (once && w->used_at &&
+	    (boot_ms < w->used_ms || boot_ms - w->used_ms > c->window.grace))
 		return REASON_USED;
 	return REASON_OK;
 }
@@ -111,7 +132,7 @@ static struct node_answer decide_node(
 	if (c->check_mac && n->has_mac && ask->mac &&
 	    memcmp(n->mac, ask->mac, sizeof(n->mac)) != 0)
 		return refuse(REASON_MAC);
-	reason = window_judge(ask->window, c, ask->now, ask->boot_ms);
+	reason = window_judge(ask->window, c, ask->boot_ms);
 	if (reason != REASON_OK)
 		return (struct node_answer){
 			.status = c->window.refuse == REFUSE_WAIT ? 503 : 403,

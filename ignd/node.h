@@ -23,8 +23,14 @@ struct window {
 	int64_t until;    /* seconds since 1970, as the clock was at the beginning */
 	int64_t duration; /* seconds */
 	bool once;
-	int64_t used_at; /* first complete fetch since the last verb; 0: none */
+	/* First complete fetch since the last verb, used_at 0: none.  Grace counts by the
+	 * boot clock, too; WINDOW_SPENT: it is over. */
+	int64_t used_at;
+	uint64_t used_ms;
+	uint64_t
+	    serial; /* verbs so far: of two processes' windows the later one holds */
 };
+#define WINDOW_SPENT UINT64_MAX
 
 /* Why an answer is what it is. */
 enum node_reason {
@@ -48,7 +54,6 @@ struct node_ask {
 	const char *token;               /* as given in the URL, or NULL */
 	const uint8_t *mac;              /* seen on the link, or NULL */
 	const struct window *window;     /* the node's */
-	int64_t now;                     /* seconds since 1970 */
 	uint64_t boot_ms;                /* CLOCK_BOOTTIME */
 };
 
@@ -65,11 +70,14 @@ struct node_answer node_decide(const struct ignd_conf *c, const struct node_ask 
 const char *node_reason_text(enum node_reason reason);
 /* Whether the window gives the .ign out at this time. */
 enum node_reason window_judge(
-    const struct window *w, const struct ignd_conf *c, int64_t now, uint64_t boot_ms);
+    const struct window *w, const struct ignd_conf *c, uint64_t boot_ms);
 /* Opens it for so many seconds; 0: without an end. */
 void window_open(struct window *w, int64_t seconds, int64_t now, uint64_t boot_ms);
-/* Goes on with an opening of another run, of which until and duration are known: to its
- * date, but no longer than it was to be at all. */
+/* The node has its whole .ign: others within its grace do not prolong it. */
+void window_use(struct window *w, int64_t now, uint64_t boot_ms);
+/* Goes on with the window of another run.  An opening, of which until and duration are
+ * known, lasts to its date, but no longer than it was to be at all; grace goes on where both
+ * clocks agree on how long ago the fetch was, else it is over. */
 void window_resume(struct window *w, int64_t now, uint64_t boot_ms);
 /* When that ends by the clock as it is; 0: never. */
 int64_t window_until(const struct window *w, int64_t now, uint64_t boot_ms);

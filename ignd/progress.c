@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/utf8.h"
 
 /* Nodes, API server and bastion may disagree that far about the time of day. */
 #define CLOCK_SLACK_S 300
@@ -77,27 +78,58 @@ struct node_state *progress_find(struct progress *p, const char *name)
 	return NULL;
 }
 
+static struct node_state *find_any(struct progress *p, const char *name)
+{
+	for (size_t i = 0; i < p->n + p->absent; i++)
+		if (str_eq(p->nodes[i].name, name))
+			return &p->nodes[i];
+	return NULL;
+}
+
+struct node_state *progress_get(struct progress *p, const char *name)
+{
+	struct node_state *n = find_any(p, name), *list;
+	size_t count = p->n + p->absent;
+
+	if (n || strlen(name) >= sizeof(n->name))
+		return n;
+	list = realloc(p->nodes, (count + 1) * sizeof(*list));
+	if (!list)
+		return NULL;
+	p->nodes = list;
+	p->absent++;
+	list[count] = (struct node_state){ 0 };
+	strcpy(list[count].name, name);
+	return &list[count];
+}
+
 int progress_set_cluster(struct progress *p, const struct cluster *c)
 {
-	size_t n = c ? cluster_n_nodes(c) : 0;
-	struct node_state *list = calloc(n + 1, sizeof(*list));
+	size_t n = c ? cluster_n_nodes(c) : 0, absent = 0;
+	struct node_state *list = calloc(n + p->n + p->absent + 1, sizeof(*list));
 
 	if (!list)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		const struct cluster_node *node = cluster_node_at(c, i);
-		const struct node_state *old = progress_find(p, node->name);
+		struct node_state *old = find_any(p, node->name);
 
-		if (old)
+		if (old) {
 			list[i] = *old;
+			old->name[0] = '\0'; /* it is there */
+		}
 		snprintf(list[i].name, sizeof(list[i].name), "%s", node->name);
 		list[i].role = node->role;
 		net_ip_format(
 		    conf_list_items(&node->addresses, struct net_ip), list[i].address);
 	}
+	for (size_t i = 0; i < p->n + p->absent; i++)
+		if (p->nodes[i].name[0])
+			list[n + absent++] = p->nodes[i];
 	free(p->nodes);
 	p->nodes = list;
 	p->n = n;
+	p->absent = absent;
 	return 0;
 }
 
@@ -140,6 +172,22 @@ static struct node_file *file_of(struct node_state *n, enum file_kind kind)
 				    : NULL;
 }
 
+/* As JSON takes it: what is no UTF-8, as a character that was cut, is shown as '?'. */
+static void put_path(char to[PROGRESS_PATH_MAX], const char *path)
+{
+	char *end = to + MIN(strlen(path), (size_t)PROGRESS_PATH_MAX - 1);
+	uint32_t c;
+
+	snprintf(to, PROGRESS_PATH_MAX, "%s", path);
+	while (to < end) {
+		size_t n = utf8_decode(to, (size_t)(end - to), &c);
+
+		if (!n)
+			*to = '?';
+		to += MAX(n, (size_t)1);
+	}
+}
+
 uint64_t progress_begin(struct progress *p, struct node_state *n, enum file_kind kind,
     const char *path, uint64_t total)
 {
@@ -152,7 +200,7 @@ uint64_t progress_begin(struct progress *p, struct node_state *n, enum file_kind
 			.id = ++p->last_id,
 			.mark_ms = clock_boot_ms(),
 		};
-		snprintf(f->path, sizeof(f->path), "%s", path);
+		put_path(f->path, path);
 	}
 	if (kind == FILE_IMAGE)
 		enter(p, n, STAGE_WRITING, "");
@@ -208,9 +256,7 @@ static void ignition_end(
 		return;
 	}
 	n->ticket_at = clock_real_s();
-	/* The first: others within its grace do not prolong it. */
-	if (!n->window.used_at)
-		n->window.used_at = n->ticket_at;
+	window_use(&n->window, n->ticket_at, clock_boot_ms());
 	snprintf(n->ticket_address, sizeof(n->ticket_address), "%s", end->address);
 	log_with(LOG_INFO,
 	    LOG_FIELDS("MESSAGE_ID", "3d1cbe2f5c0b4c0e9d4c8d5f0a6e1b07", "OKD_NODE",
@@ -304,7 +350,10 @@ void progress_report(struct progress *p, struct node_state *n, enum node_stage s
 static void forget(struct progress *p, struct node_state *n, int64_t at)
 {
 	struct node_state blank = {
-		.role = n->role, .reset_at = at, .forgotten = p->last_id
+		.role = n->role,
+		.reset_at = at,
+		.forgotten = p->last_id,
+		.window.serial = n->window.serial,
 	};
 
 	memcpy(blank.name, n->name, sizeof(blank.name));
@@ -314,7 +363,9 @@ static void forget(struct progress *p, struct node_state *n, int64_t at)
 
 void progress_reset(struct progress *p, struct node_state *n)
 {
-	forget(p, n, clock_real_s());
+	/* Later than the last one, whatever was done to the clock. */
+	forget(p, n, MAX(clock_real_s(), n->reset_at + 1));
+	n->window.serial++;
 	changed(p, n, true);
 }
 
@@ -358,7 +409,7 @@ static json_t *window_json(
     const struct node_state *n, const struct ignd_conf *c, int64_t now)
 {
 	uint64_t boot_ms = clock_boot_ms();
-	enum node_reason reason = window_judge(&n->window, c, now, boot_ms);
+	enum node_reason reason = window_judge(&n->window, c, boot_ms);
 	json_t *obj = json_object();
 
 	json_object_set_new(obj, "open", json_boolean(reason == REASON_OK));
@@ -408,7 +459,7 @@ static json_t *save_file(const struct node_file *f)
 json_t *progress_save(const struct node_state *n)
 {
 	return json_pack(
-	    "{s:s,s:I,s:s,s:o,s:o,s:i,s:I,s:s,s:I,s:I,s:{s:i,s:I,s:I,s:b,s:I}}",
+	    "{s:s,s:I,s:s,s:o,s:o,s:i,s:I,s:s,s:I,s:I,s:{s:i,s:I,s:I,s:b,s:I,s:I,s:I}}",
 	    "stage", node_stage_text(n->stage), "stage_at", (json_int_t)n->stage_at,
 	    "why", n->why, "image", save_file(&n->image), "ignition",
 	    save_file(&n->ignition), "signature", n->signature_status, "ticket_at",
@@ -416,7 +467,8 @@ json_t *progress_save(const struct node_state *n)
 	    (json_int_t)n->refused, "reset_at", (json_int_t)n->reset_at, "window",
 	    "mode", (int)n->window.mode, "until", (json_int_t)n->window.until,
 	    "duration", (json_int_t)n->window.duration, "once", n->window.once,
-	    "used_at", (json_int_t)n->window.used_at);
+	    "used_at", (json_int_t)n->window.used_at, "used_ms",
+	    (json_int_t)n->window.used_ms, "serial", (json_int_t)n->window.serial);
 }
 
 static json_int_t saved_int(const json_t *obj, const char *key)
@@ -453,11 +505,11 @@ static void restore_stage(struct node_state *n, const json_t *saved)
 	saved_text(saved, "why", n->why, sizeof(n->why));
 }
 
-static void restore_window(struct window *to, const json_t *w)
+/* Of a predecessor's window what came later than ours: another verb, or a fetch. */
+static void restore_window(struct window *own, const json_t *w)
 {
 	json_int_t mode = saved_int(w, "mode");
-
-	*to = (struct window){
+	struct window saved = {
 		.mode = mode == WINDOW_OPENED || mode == WINDOW_CLOSED
 		    ? (enum window_mode)mode
 		    : WINDOW_INITIAL,
@@ -465,8 +517,18 @@ static void restore_window(struct window *to, const json_t *w)
 		.duration = saved_int(w, "duration"),
 		.once = json_is_true(json_object_get(w, "once")),
 		.used_at = saved_int(w, "used_at"),
+		.used_ms = (uint64_t)saved_int(w, "used_ms"),
+		.serial = (uint64_t)saved_int(w, "serial"),
 	};
-	window_resume(to, clock_real_s(), clock_boot_ms());
+
+	window_resume(&saved, clock_real_s(), clock_boot_ms());
+	if (saved.serial > own->serial ||
+	    (!own->serial && own->mode == WINDOW_INITIAL && saved.mode != own->mode)) {
+		*own = saved;
+	} else if (saved.serial == own->serial && !own->used_at) {
+		own->used_at = saved.used_at;
+		own->used_ms = saved.used_ms;
+	}
 }
 
 void progress_restore(struct progress *p, struct node_state *n, const json_t *saved)
@@ -479,13 +541,10 @@ void progress_restore(struct progress *p, struct node_state *n, const json_t *sa
 	if (!n->stage_at && !n->ticket_at && !n->window.mode) {
 		n->refused = (uint64_t)saved_int(saved, "refused");
 		n->signature_status = (int)saved_int(saved, "signature");
-		restore_window(&n->window, json_object_get(saved, "window"));
 	}
+	restore_window(&n->window, json_object_get(saved, "window"));
 	if (saved_int(saved, "ticket_at") > n->ticket_at) {
 		n->ticket_at = saved_int(saved, "ticket_at");
-		if (!n->window.used_at &&
-		    saved_int(json_object_get(saved, "window"), "used_at"))
-			n->window.used_at = n->ticket_at;
 		saved_text(saved, "ticket_address", n->ticket_address,
 		    sizeof(n->ticket_address));
 		if (!n->ignition.id)

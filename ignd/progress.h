@@ -59,6 +59,7 @@ struct node_state {
 struct progress {
 	struct node_state *nodes;
 	size_t n;
+	size_t absent; /* behind those: of nodes that the cluster file does not name */
 	uint64_t last_id;
 	/* Something changed that must not be forgotten (keep), or that is worth
 	 * showing. */
@@ -70,10 +71,13 @@ int progress_new(struct progress **ret) _mustcheck_;
 struct progress *progress_free(struct progress *p);
 DEFINE_FREEP(progress)
 
-/* The nodes of another cluster file, in its order; those that had a state keep it.
- * c may be NULL.  0 or -ENOMEM, then nothing happened. */
+/* The nodes of another cluster file, in its order; those that had a state keep it, also
+ * while no cluster file names them.  c may be NULL.  0 or -ENOMEM, then nothing happened. */
 int progress_set_cluster(struct progress *p, const struct cluster *c) _mustcheck_;
 struct node_state *progress_find(struct progress *p, const char *name);
+/* One of the cluster or not, made where it is missing: NULL without memory.  It moves the
+ * others. */
+struct node_state *progress_get(struct progress *p, const char *name);
 
 /* A complete file is on its way (id names the transfer), moves, ends.  Of several of a kind
  * the last one is shown; a config that arrived whole counts in any case. */

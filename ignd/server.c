@@ -403,7 +403,7 @@ static int get_file(struct server *s, struct http_req *r, const struct cluster_n
     const char *name)
 {
 	const struct ignfile *file;
-	_cleanup_(fd_closep) int fd = ignfiles_open(s->ignition, name, &file, NULL);
+	_cleanup_(fd_closep) int fd = ignfiles_open(s->ignition, name, &file);
 
 	if (fd == -ENOENT && n)
 		event(s, r, EVENT_WITHHELD, "does not get", "there is no such file");
@@ -436,7 +436,6 @@ static int get_ignition(struct http_req *r, void *arg)
 		.name = http_route_rest("/ignition/*", http_req_path(r)),
 		.node = n,
 		.window = state ? &state->window : &always,
-		.now = clock_real_s(),
 		.boot_ms = clock_boot_ms(),
 	};
 

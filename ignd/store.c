@@ -87,7 +87,9 @@ static void on_found(struct message *m)
 {
 	struct found *f = CONTAINER_OF(m, struct found, m);
 
-	hand_out(f->s, f->rows);
+	/* At the end nobody is there any more to hear of it. */
+	if (f->s->writer)
+		hand_out(f->s, f->rows);
 	json_decref(f->rows);
 	free(f);
 }
@@ -121,8 +123,10 @@ static void run_job(struct message *m)
 	struct store *s = j->s;
 	int r = 0;
 
+	/* Before what another process wrote is written over. */
+	look(s);
 	if (!j->kind)
-		look(s);
+		r = 0;
 	else if (j->text)
 		r = db_run(s->db,
 		    "INSERT INTO row (kind, name, value) VALUES (?, ?, ?) ON CONFLICT "
@@ -139,10 +143,8 @@ static void run_job(struct message *m)
 
 static int writer_start(void **self, struct worker *w, void *arg)
 {
-	struct store *s = arg;
-
-	*self = s;
-	return db_get(s->db, &s->version, "PRAGMA data_version", NULL);
+	*self = arg;
+	return 0;
 }
 
 static void writer_stop(void *self)
@@ -170,7 +172,10 @@ int store_new(struct store **ret, struct loop *home, const char *path,
 	r = db_open(&s->db, path, migrations, 0, e);
 	if (r < 0)
 		return r;
-	r = read_rows(s->db, rows);
+	/* Before: what is written meanwhile is found at the first look. */
+	r = db_get(s->db, &s->version, "PRAGMA data_version", NULL);
+	if (r == 0)
+		r = read_rows(s->db, rows);
 	if (r < 0)
 		return err_set(e, r, "%s: %s", path, db_error(s->db));
 	hand_out(s, rows);

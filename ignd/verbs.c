@@ -59,9 +59,11 @@ static int open_window(struct http_req *r, struct window *w)
 
 static void set_window(struct progress *p, struct node_state *n, const struct window *w)
 {
+	uint64_t serial = n->window.serial + 1;
 	bool open = w->mode == WINDOW_OPENED;
 
 	n->window = *w;
+	n->window.serial = serial;
 	log_with(LOG_INFO, LOG_FIELDS("MESSAGE_ID", EVENT_WINDOW, "OKD_NODE", n->name),
 	    "%s: window %s%s", n->name, open ? "opened" : "closed",
 	    w->once ? ", for one fetch" : "");

@@ -66,11 +66,12 @@ def api(tmp_path):
 def csrd(api, daemon, tmp_path):
     """csrd(mode="ask", ...) starts one with a kubeconfig of the shipped role."""
 
-    def start(cluster=None, rights=None, kubeconfig=None, wait=True, wrapper=(), **config):
+    def start(cluster=None, rights=None, kubeconfig=None, wait=True, wrapper=(), env=None,
+              **config):
         path = kubeconfig or api.kubeconfig(str(tmp_path / "kubeconfig"), rights=rights)
         # Connections to the API server are kept: test_restarts counts descriptors.
         d = daemon("csrd", {"kubeconfig": path, "require_ticket": "no", **config}, cluster,
-                   check_fds=False, wrapper=wrapper)
+                   check_fds=False, wrapper=wrapper, env=env)
         if wait:
             follows(d)
         return d

@@ -7,11 +7,14 @@ import random
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 
 import pytest
 
 import csrd_kit
+import stallready
+import variant
 from csrd_kit import (MASTER, MASTER_IP, WORKER, WORKER_IP, accounted, audit, client_csr,
                       cluster_of, follows, join, make_requests, reason, serving_csr)
 from harness import wait_until
@@ -19,7 +22,7 @@ from kubeapi import CSRD_RIGHTS
 from test_faults import small_disk
 from variant import SLOW
 
-api, csrd = csrd_kit.api, csrd_kit.csrd  # fixtures
+api, csrd, stall = csrd_kit.api, csrd_kit.csrd, stallready.stall  # fixtures
 
 
 # --- answers ---------------------------------------------------------------------------
@@ -382,6 +385,32 @@ def test_large_objects(api, csrd):
     d.log_contains("is too large and is left alone")
 
 
+def annotate(api, collection, name, text):
+    with api.lock:
+        obj = json.loads(json.dumps(collection.objects[name]))
+        obj["metadata"]["annotations"] = {"note": text}
+        api._change(collection, obj)
+
+
+def test_a_zero_in_an_annotation_starves_nobody(api, csrd):
+    """The API server takes any text there from whoever makes the object, and hands it out
+    as \\u0000."""
+    client_csr(api, "aa", "no.okd.example.com")
+    annotate(api, api.csrs, "aa", "a\0b")
+    api.put_node(MASTER, [MASTER_IP])
+    annotate(api, api.nodes, MASTER, "a\0b")
+    d = csrd()
+    assert reason(d, "aa") == "unknown-node"
+    client_csr(api, "bb", "no.okd.example.com")
+    annotate(api, api.csrs, "bb", "\0")
+    annotate(api, api.nodes, MASTER, "\0")
+    client_csr(api, "zz", WORKER)
+    api.wait_approved("zz", timeout=10 * SLOW)
+    annotate(api, api.csrs, "zz", "\0")
+    serving_csr(api, "zz-serving", MASTER, MASTER_IP)
+    api.wait_approved("zz-serving", timeout=10 * SLOW)
+
+
 def test_odd_names(api, csrd):
     csrd()
     names = ['q"uote', "a space", "question?mark", "hash#", "colon:plus+", "ümläut", "-v"]
@@ -394,6 +423,39 @@ def test_odd_names(api, csrd):
     for name in serving:
         serving_csr(api, name, MASTER, MASTER_IP)
     api.wait_approved(*serving, timeout=10 * SLOW)
+
+
+# --- an upgrade in place ---------------------------------------------------------------
+
+
+@pytest.mark.skipif(variant.NAME != "release", reason="a sanitizer wants to be loaded first")
+def test_a_successor_knows_all_that_was_approved(api, csrd, stall):
+    """It has read the audit, and then its predecessor approves a key: what the API server
+    does not show yet keeps a second one out all the same."""
+    d = csrd(env=stall.env)
+    asked, answer = threading.Event(), threading.Event()
+
+    def hold():
+        asked.set()
+        answer.wait(60)
+
+    api.fault("PUT", "/zz-first/approval", before=hold)
+    with stall.upgrade(d):
+        client_csr(api, "zz-first", WORKER)
+        assert asked.wait(10 * SLOW)
+        client_csr(api, "aa-second", WORKER)
+        assert reason(d, "aa-second") == "second-key"
+    d.log_contains("waits until the process before it has carried out what it decided")
+    assert "before it" in d.status()["csrd"]["api"]["trouble"]
+    answer.set()
+    api.wait_approved("zz-first")
+    d.wait_old()
+    follows(d)
+    assert reason(d, "aa-second") == "second-key"
+    client_csr(api, "third", MASTER)
+    api.wait_approved("third")
+    assert api.approved_by() == ["zz-first", "third"]
+    accounted(api, d)
 
 
 # --- for long --------------------------------------------------------------------------
@@ -488,6 +550,23 @@ def test_without_audit_nothing_is_approved(api, csrd):
         db.execute("ALTER TABLE elsewhere RENAME TO decision")
     api.wait_approved("c", timeout=15 * SLOW)
     accounted(api, d)
+
+
+def test_a_mode_that_changes_while_the_disk_is_slow(api, csrd, tmp_path):
+    """What is not sent yet is decided anew under the mode in force."""
+    d = csrd()
+    with sqlite3.connect(f"{d.state_dir}/audit.db", isolation_level=None, timeout=10) as db:
+        db.execute("BEGIN IMMEDIATE")
+        client_csr(api, "c", WORKER)
+        wait_until(lambda: [r for r in d.admin("/v1/requests").json()["requests"]
+                            if r["state"] == "approving"], what="a decision on its way to disk")
+        d.reload({"kubeconfig": str(tmp_path / "kubeconfig"), "require_ticket": "no",
+                  "mode": "dry-run"})
+        db.execute("COMMIT")
+    d.log_contains("c: would be approved")
+    wait_until(lambda: [r["outcome"] for r in audit(d) if r["decision"] == "approve"]
+               == ["withdrawn"], what="the outcome")
+    assert api.seen("PUT", "/approval") == 0 and api.conditions("c") == []
 
 
 def test_a_damaged_audit_is_named_and_nothing_is_approved(api, csrd):

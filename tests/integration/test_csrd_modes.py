@@ -385,6 +385,20 @@ def test_a_node_needs_its_ticket(api, csrd, ignd, tmp_path):
     assert d.status()["csrd"]["tickets_required"]
 
 
+def test_a_ticket_that_ignd_forgot_is_none(api, csrd, ignd, tmp_path):
+    """A node that is to be installed again: what ignd said before does not let anybody in."""
+    d = csrd(require_ticket="auto", ignd_socket=str(tmp_path / "ignd.sock"))
+    ignd.give("worker", int(time.time()))
+    ignd.give("master", int(time.time()))
+    client_csr(api, "master", MASTER)
+    api.wait_approved("master")
+    ignd.tickets.clear()
+    client_csr(api, "worker", WORKER)
+    assert reason(d, "worker") == "no-ticket"
+    ignd.give("worker", int(time.time()))
+    api.wait_approved("worker", timeout=15 * SLOW)
+
+
 def test_tickets_have_a_window(api, csrd, ignd, tmp_path):
     d = csrd(require_ticket="auto", ignd_socket=str(tmp_path / "ignd.sock"),
              ticket_window="1h")

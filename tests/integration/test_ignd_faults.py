@@ -7,10 +7,11 @@ import pytest
 
 import harness
 import jumpclock
+import stallready
 import variant
 from ignd_fixtures import start_ignd
 
-clock = jumpclock.clock
+clock, stall = jumpclock.clock, stallready.stall
 DAY = 86400
 LONG = 3650 * DAY
 pytestmark = pytest.mark.skipif(variant.NAME != "release",
@@ -46,6 +47,71 @@ def test_a_window_goes_on_over_a_restart_for_no_longer_than_it_was_to_be(daemon,
     assert ask() == 200
     clock.boot(1801)
     assert ask() == 503
+
+
+def use(daemon, clock):
+    """The same for one that fetches its config once, with five minutes of grace, and has."""
+    ignd = start_ignd(daemon, {"window": {"once": True}}, env=clock.env)
+    ask = lambda **kwargs: ignd.get("/ignition/worker.ign", source="127.0.0.4", **kwargs).status
+    assert ask() == 200
+    harness.wait_until(lambda: ignd.d.admin("/v1/tickets").json()["tickets"])
+    return ignd, lambda: ask(method="HEAD")
+
+
+@pytest.mark.parametrize("jump", [LONG, -LONG, 3600, -3600])
+def test_a_wall_clock_that_jumps_moves_no_end_of_grace(daemon, clock, jump):
+    ignd, ask = use(daemon, clock)
+    clock.wall(jump)
+    assert ask() == 200
+    clock.boot(301)
+    assert ask() == 503 and not ignd.node("worker")["window"]["open"]
+    clock.wall(0)
+    assert ask() == 503
+
+
+@pytest.mark.parametrize("boot, wall, status", [
+    (60, 60, 200), (301, 301, 503), (60, 0, 503), (0, -3600, 503), (301, 0, 503)])
+def test_grace_goes_on_over_a_restart_where_the_clocks_agree(daemon, clock, boot, wall, status):
+    ignd, ask = use(daemon, clock)
+    ignd.d.stop()
+    clock.boot(boot)
+    clock.wall(wall)
+    ignd.d.start()
+    assert ask() == status
+    assert ignd.d.admin("/v1/tickets").json()["tickets"]
+
+
+# --- an upgrade in place ---------------------------------------------------------------
+
+
+def test_a_window_that_is_closed_meanwhile_stays_closed(daemon, stall):
+    """The successor has read what was kept, and then somebody closes a window, and opens
+    another; it holds over a restart as well."""
+    ignd = start_ignd(daemon, {"window": {"initial": "closed"}}, env=stall.env)
+    gets = lambda name, last: ignd.get(f"/ignition/{name}.ign",  # noqa: E731
+                                       source=f"127.0.0.{last}").status
+    ignd.d.admin("/v1/open?node=worker", "POST")
+    assert gets("worker", 4) == 200
+    with stall.upgrade(ignd.d):
+        ignd.d.admin("/v1/close?node=worker", "POST")
+        ignd.d.admin("/v1/open?node=master", "POST")
+        assert (gets("worker", 4), gets("master", 3)) == (503, 200)
+    harness.wait_until(lambda: (gets("worker", 4), gets("master", 3)) == (503, 200), 15)
+    ignd.d.wait_old()
+    ignd.d.stop()
+    ignd.d.start()
+    assert (gets("worker", 4), gets("master", 3)) == (503, 200)
+
+
+def test_a_fetch_meanwhile_uses_the_window_up(daemon, stall):
+    ignd = start_ignd(daemon, {"window": {"once": True, "grace": "0s"}}, env=stall.env)
+    gets = lambda **kwargs: ignd.get("/ignition/worker.ign",  # noqa: E731
+                                     source="127.0.0.4", **kwargs).status
+    ignd.d.admin("/v1/open?node=worker&once=true", "POST")
+    with stall.upgrade(ignd.d):
+        assert gets() == 200
+    harness.wait_until(lambda: gets(method="HEAD") == 503, 15)
+    assert ignd.d.admin("/v1/tickets").json()["tickets"]
 
 
 # --- a disk that fails -----------------------------------------------------------------

@@ -7,11 +7,14 @@ import hashlib
 import json
 import lzma
 import os
+import pathlib
 import re
+import resource
 import socket
 import sqlite3
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -152,6 +155,18 @@ def test_reset_after_an_upgrade(ignd):
     assert ignd.node("worker")["stage"] == ""
 
 
+def test_close_after_an_upgrade(daemon):
+    """It ends what the predecessor still sends, too."""
+    ignd = start_ignd(daemon, files={"worker": pointer_ign("worker", pad=3 << 20)})
+    with ignd.slow_get("/ignition/worker.ign", "127.0.0.4") as config:
+        config.read_some()
+        ignd.d.upgrade()
+        ignd.d.admin("/v1/close?node=worker", "POST")
+        ignd.d.wait_old(20)
+        assert len(config.read_all()) < 3 << 20
+    assert ignd.d.admin("/v1/tickets").json()["tickets"] == []
+
+
 # --- what outlives a restart -----------------------------------------------------------
 
 
@@ -169,6 +184,24 @@ def test_restart_forgets_nothing(ignd):
     assert ignd.d.status()["ignd"]["nodes"] == before
     assert ignd.d.admin("/v1/tickets").json() == tickets
     assert ignd.get("/ignition/master.ign", source="127.0.0.3").status == 503
+
+
+def test_a_node_that_comes_back_into_the_cluster_is_known(ignd):
+    """Whoever mends a name in cluster.yaml opens no window by that, and costs no ticket."""
+    without = {**CLUSTER, "nodes": [n for n in CLUSTER["nodes"] if n["name"] != "worker"]}
+    assert worker(ignd).status == 200
+    ignd.d.admin("/v1/close?node=worker", "POST")
+    tickets = ignd.d.admin("/v1/tickets").json()
+    for start in (lambda: ignd.d.reload(cluster=without),
+                  lambda: (ignd.d.stop(), ignd.d.write_cluster(without), ignd.d.start())):
+        start()
+        assert worker(ignd).status == 403
+        assert ignd.d.admin("/v1/tickets").json()["tickets"] == []
+        assert len(ignd.d.status()["ignd"]["nodes"]) == 2
+        ignd.d.reload(cluster=CLUSTER)
+        assert not ignd.node("worker")["window"]["open"]
+        assert ignd.d.admin("/v1/tickets").json() == tickets
+        assert worker(ignd, method="HEAD").status == 503
 
 
 def test_power_cut(ignd):
@@ -369,6 +402,57 @@ def test_no_image(ignd, data, why):
     assert image(ignd, "coreos.raw.xz")["why"] == why
     assert ignd.get("/install/coreos.raw.xz").status == 503
     assert ignd.d.metrics()["okd_ignd_images_bad"] == 1
+
+
+def test_a_digest_that_cannot_be_read_vouches_for_nothing(ignd, tmp_path):
+    (tmp_path / "digest").write_text(hashlib.sha256(XZ).hexdigest())
+    ignd.write("install/coreos.raw.xz", XZ)
+    os.symlink(tmp_path / "digest", ignd.path("install/coreos.raw.xz.sha256"))
+    harness.wait_until(lambda: image(ignd, "coreos.raw.xz")["state"] == "bad", 15)
+    assert image(ignd, "coreos.raw.xz")["why"] == "its .sha256 cannot be read"
+    assert ignd.get("/install/coreos.raw.xz").status == 503
+
+
+def test_without_descriptors_a_bad_image_stays_bad(daemon):
+    ignd = start_ignd(daemon, check_fds=False)
+    ignd.write("install/coreos.raw.xz", b"<html>not found</html>")
+    ignd.write("install/x.raw", b"x")
+    ignd.write("install/x.raw.sha256", b"0" * 64)
+    bad = lambda images: sorted(i["name"] for i in images if i["state"] == "bad")  # noqa: E731
+    want = ["coreos.raw.xz", "x.raw"]
+    harness.wait_until(lambda: bad(ignd.d.status()["ignd"]["images"]) == want, 15)
+    s, status = open_stream(ignd, "127.0.0.9")
+    assert status == 200
+    stream, limits = events(s), resource.prlimit(ignd.d.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(ignd.d.pid, resource.RLIMIT_NOFILE, (1, limits[1]))
+    # Each of them after a look at the files.
+    seen = [next(stream) for _ in range(4)][1:]
+    resource.prlimit(ignd.d.pid, resource.RLIMIT_NOFILE, limits)
+    assert {c["state"] for e in seen for c in e["configs"]} == {"missing"}
+    for e in seen:
+        assert bad(e["images"]) == want
+    s.close()
+    assert ignd.get("/install/coreos.raw.xz").status == 503
+    assert ignd.get("/install/x.raw").status == 503
+    assert ignd.d.log.count("is not served") == 2
+
+
+@pytest.mark.parametrize("name", [b"\xff.raw", b"aa" + "ü".encode() * 100 + b".raw"],
+                         ids=["no-utf8", "long"])
+def test_odd_names_cost_no_ticket(ignd, name):
+    """A row that holds the name of the file is kept all the same."""
+    (pathlib.Path(os.fsdecode(os.fsencode(ignd.path("install")) + b"/" + name))).write_bytes(b"x")
+    assert worker(ignd).status == 200
+    assert worker(ignd, "/install/" + urllib.parse.quote_from_bytes(name)).status == 200
+    harness.wait_until(lambda: ignd.node("worker")["stage"] == "Rebooting")
+    before = ignd.node("worker")
+    assert before["image"]["total"] == 1
+    tickets = ignd.d.admin("/v1/tickets").json()
+    assert tickets["tickets"]
+    ignd.d.stop()
+    ignd.d.start()
+    assert ignd.d.admin("/v1/tickets").json() == tickets
+    assert ignd.node("worker") == before
 
 
 def test_digests_outlive_a_restart(ignd):

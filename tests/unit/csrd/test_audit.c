@@ -67,7 +67,7 @@ static struct audit *open_audit(struct loop *l)
 	struct err e = ERR_INIT;
 
 	memset(&memory, 0, sizeof(memory));
-	if (audit_new(&a, l, path, &m, &e) < 0) {
+	if (audit_new(&a, l, path, &e) < 0 || audit_recall(path, &m, &e) < 0) {
 		printf("# %s\n", err_str(&e));
 		abort();
 	}

@@ -45,7 +45,6 @@ static struct node_answer ask(
 		.name = name,
 		.node = node ? cluster_node_by_name(c->cluster, node) : NULL,
 		.window = &no_window,
-		.now = 1000,
 	};
 
 	return node_decide(c, &a);
@@ -161,22 +160,23 @@ TEST(windows)
 	struct ignd_conf *c = load("window: {once: true, grace: 10s}");
 	struct window w = { 0 };
 
-	CHECK(window_judge(&w, c, 1000, 1) == REASON_OK);
-	w.used_at = 1000;
-	CHECK(window_judge(&w, c, 1010, 1) == REASON_OK);
-	CHECK(window_judge(&w, c, 1011, 1) == REASON_USED);
-	/* The clock was set back: a little, and further. */
-	CHECK(window_judge(&w, c, 995, 1) == REASON_OK);
-	CHECK(window_judge(&w, c, 500, 1) == REASON_USED);
+	CHECK(window_judge(&w, c, 1) == REASON_OK);
+	window_use(&w, 1000, 5000);
+	window_use(&w, 2000, 9000); /* prolongs nothing */
+	CHECK(window_judge(&w, c, 5000) == REASON_OK);
+	CHECK(window_judge(&w, c, 15000) == REASON_OK);
+	CHECK(window_judge(&w, c, 15001) == REASON_USED);
+	/* Another boot. */
+	CHECK(window_judge(&w, c, 4999) == REASON_USED);
 	w.mode = WINDOW_OPENED; /* as often as one likes */
-	CHECK(window_judge(&w, c, 1011, 1) == REASON_OK);
+	CHECK(window_judge(&w, c, 15001) == REASON_OK);
 	w.once = true;
-	CHECK(window_judge(&w, c, 1011, 1) == REASON_USED);
+	CHECK(window_judge(&w, c, 15001) == REASON_USED);
 	w = (struct window){ .mode = WINDOW_CLOSED };
-	CHECK(window_judge(&w, c, 1, 1) == REASON_CLOSED);
+	CHECK(window_judge(&w, c, 1) == REASON_CLOSED);
 	c->window.initial = WINDOW_IS_CLOSED;
 	w = (struct window){ 0 };
-	CHECK(window_judge(&w, c, 1, 1) == REASON_CLOSED);
+	CHECK(window_judge(&w, c, 1) == REASON_CLOSED);
 	ignd_conf_free(c);
 }
 
@@ -186,15 +186,15 @@ TEST(an_opening_ends_by_the_boot_clock)
 	struct window w = { 0 };
 
 	window_open(&w, 60, 100000, 5000);
+	CHECK(window_judge(&w, c, 64999) == REASON_OK);
+	CHECK(window_judge(&w, c, 65000) == REASON_CLOSED);
 	/* Whatever the date is. */
 	for (int64_t now = 0; now <= 200000; now += 100000) {
-		CHECK(window_judge(&w, c, now, 64999) == REASON_OK);
-		CHECK(window_judge(&w, c, now, 65000) == REASON_CLOSED);
 		CHECK(window_until(&w, now, 35000) == now + 30);
 		CHECK(window_until(&w, now, 65000) == 0);
 	}
 	window_open(&w, 0, 100000, 5000);
-	CHECK(window_judge(&w, c, 1, UINT64_MAX) == REASON_OK);
+	CHECK(window_judge(&w, c, UINT64_MAX) == REASON_OK);
 	CHECK(window_until(&w, 1, 1) == 0);
 	ignd_conf_free(c);
 }
@@ -231,6 +231,33 @@ TEST(an_opening_goes_on_in_another_run)
 	w = (struct window){ .mode = WINDOW_CLOSED, .until = 100060, .duration = 60 };
 	window_resume(&w, 100000, 7000);
 	CHECK(w.end_ms == 0);
+}
+
+/* One that was used at 100000 and at 50 s of a boot, in another run of that or another. */
+static enum node_reason grace_at(int64_t now, uint64_t boot_ms)
+{
+	struct ignd_conf *c = load("window: {once: true, grace: 60s}");
+	struct window w = { .used_at = 100000, .used_ms = 50000 };
+	enum node_reason r;
+
+	window_resume(&w, now, boot_ms);
+	r = window_judge(&w, c, boot_ms);
+	ignd_conf_free(c);
+	return r;
+}
+
+TEST(grace_goes_on_where_both_clocks_say_so)
+{
+	CHECK(grace_at(100000, 50000) == REASON_OK);
+	CHECK(grace_at(100030, 80000) == REASON_OK);
+	CHECK(grace_at(100032, 80000) == REASON_OK);
+	CHECK(grace_at(100061, 111000) == REASON_USED);
+	/* A clock was set, or the machine booted. */
+	CHECK(grace_at(100000, 80000) == REASON_USED);
+	CHECK(grace_at(99000, 80000) == REASON_USED);
+	CHECK(grace_at(200000, 80000) == REASON_USED);
+	CHECK(grace_at(100030, 20000) == REASON_USED);
+	CHECK(grace_at(100030, 50000) == REASON_USED);
 }
 
 TEST(closed_window_waits_or_forbids)

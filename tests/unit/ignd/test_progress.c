@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/cluster.h"
 
 static const char cluster_yaml[] =
@@ -107,5 +108,57 @@ TEST(the_first_use_counts)
 	worker->ticket_at -= 100;
 	over(fetch(), true);
 	CHECK(worker->window.used_at == used_at && worker->ticket_at >= used_at + 100);
+	p = progress_free(p);
+}
+
+/* What another process knows of the worker, where verbs made its window so. */
+static json_t *saved_with(enum window_mode mode, uint64_t serial, bool used)
+{
+	struct node_state other = *worker;
+
+	other.window = (struct window){ .mode = mode, .serial = serial, .duration = 0 };
+	if (used)
+		window_use(&other.window, clock_real_s(), clock_boot_ms());
+	return progress_save(&other);
+}
+
+static void restore(enum window_mode mode, uint64_t serial, bool used)
+{
+	json_t *saved = saved_with(mode, serial, used);
+
+	progress_restore(p, worker, saved);
+	json_decref(saved);
+}
+
+TEST(the_later_verb_holds)
+{
+	begin();
+	restore(WINDOW_OPENED, 0, false); /* nobody counted its verbs */
+	CHECK(worker->window.mode == WINDOW_OPENED);
+	restore(WINDOW_OPENED, 3, false);
+	restore(WINDOW_CLOSED, 2, true);
+	CHECK(worker->window.mode == WINDOW_OPENED && !worker->window.used_at);
+	restore(WINDOW_OPENED, 3, true);
+	CHECK(worker->window.mode == WINDOW_OPENED && worker->window.used_at);
+	CHECK(worker->window.used_ms != WINDOW_SPENT);
+	restore(WINDOW_CLOSED, 4, false);
+	CHECK(worker->window.mode == WINDOW_CLOSED && !worker->window.used_at);
+	restore(WINDOW_OPENED, 4, false);
+	CHECK(worker->window.mode == WINDOW_CLOSED);
+	progress_reset(p, worker);
+	CHECK(worker->window.mode == WINDOW_INITIAL && worker->window.serial == 5);
+	p = progress_free(p);
+}
+
+TEST(a_reset_is_later_than_the_last_one)
+{
+	int64_t future = clock_real_s() + 86400;
+
+	begin();
+	progress_restore_reset(p, worker, future);
+	CHECK(worker->reset_at == future);
+	over(fetch(), true);
+	progress_reset(p, worker);
+	CHECK(worker->reset_at > future && !worker->ticket_at);
 	p = progress_free(p);
 }
