@@ -186,7 +186,8 @@ static void conn_dispatch(struct http_conn *c, struct http_req *r)
 		conn_close(c, HTTP_END_ABORT, "out of memory");
 		return;
 	}
-	if (c->state == CONN_WAIT)
+	/* A reply whose source or pace makes it wait is the handler's doing as well. */
+	if (c->state == CONN_WAIT || r->waiting)
 		server_timer(c, TIMER_NONE);
 	else if (c->state == CONN_BODY)
 		server_timer(c, TIMER_PROGRESS);

@@ -489,8 +489,9 @@ def make_failmalloc(tmp_path_factory):
     library = str(tmp_path_factory.mktemp("malloc") / "failmalloc.so")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "failmalloc.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
-    return lambda n, every=0: {
-        "LD_PRELOAD": library, "FAIL_AT": str(n), "FAIL_EVERY": str(every)}
+    return lambda n=-1, every=0, file="": {
+        "LD_PRELOAD": library, "FAIL_AT": str(n), "FAIL_EVERY": str(every),
+        "FAIL_WHILE": file}
 
 
 def test_no_memory_while_the_configuration_is_read(failmalloc):
@@ -533,6 +534,30 @@ def test_no_memory_while_it_serves(failmalloc, every):
         finally:
             d.close()
     assert served > 5 or every
+
+
+def test_no_memory_at_all_for_a_while(failmalloc, daemon, tmp_path):
+    port, none = free_port(), tmp_path / "none"
+    d = daemon("dnsd", dnsd_config(port, workers=1), env=failmalloc(file=str(none)))
+    with contextlib.ExitStack() as stack:
+        asked = [b"GET /status", b"GET /metrics", b"GET /config", b"GET /nothing",
+                 b"DELETE /status", b"GET /%zz", b"POST /v1/reload"]
+        conns = []
+        for _ in asked:
+            s = stack.enter_context(socket.socket(socket.AF_UNIX))
+            s.settimeout(5 * SLOW)
+            s.connect(d.admin_socket)
+            # A first answer, so that it is accepted and has a request's memory to use.
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 OK" in s.recv(1000)
+            conns.append(s)
+        none.touch()
+        for s, line in zip(conns, asked):
+            s.sendall(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert s.recv(1000)[9:12] in (b"", b"400", b"500", b"503"), line
+        assert ask(port) == SERVED
+        none.unlink()
+    assert d.status()["ready"]
 
 
 def test_what_cannot_be_printed_is_no_success():
