@@ -125,6 +125,21 @@ def test_reload_onto_a_held_port_keeps_the_old_one(daemon):
         d.reload(dnsd_config(held))
     assert "held by another program" in d.status()["config"]["error"]
     assert ask(first) == ["192.168.120.101"]
+    d.reload(dnsd_config(first))
+    assert d.status()["config"]["generation"] == 2
+
+
+def test_no_address_is_both_the_admin_pages_and_a_listener(daemon):
+    port, admin = free_port(), free_port()
+    both = dnsd_config(port, admin=[f"127.0.0.1:{port}"])
+    said = run_with_config("dnsd", both, expect_exit=1)
+    assert f"127.0.0.1:{port} is among the addresses of admin:" in said
+    d = daemon("dnsd", dnsd_config(port, admin=[f"127.0.0.1:{admin}"]))
+    d.reload(both)
+    assert "among the addresses of admin:" in d.status()["config"]["error"]
+    assert ask(port, tcp=True) == ["192.168.120.101"]
+    d.reload(dnsd_config(admin, admin=[f"127.0.0.1:{port}"]))
+    assert ask(admin, tcp=True) == ["192.168.120.101"]
 
 
 def test_int_stops_as_term_does(daemon):

@@ -166,13 +166,17 @@ def test_a_successor_that_is_killed_changes_nothing(daemon, tmp_path):
             assert ask(port) == SERVED and not successors(d)
 
 
-def test_a_reload_during_an_upgrade_reaches_the_successor(daemon, tmp_path):
+@pytest.mark.parametrize("verb", [False, True])
+def test_a_reload_during_an_upgrade_reaches_the_successor(daemon, tmp_path, verb):
     with stuck_successor(daemon, tmp_path) as (d, port, let_go):
         since = len(d.notify.messages)
         d.signal(signal.SIGUSR2)
         wait_until(lambda: successors(d), what="the successor")
         pid = successors(d)[0]
-        d.reload()
+        if verb:
+            assert d.admin("/v1/reload", "POST").status == 204
+        else:
+            d.reload()
         let_go()
         d._wait_notify(since, {"RELOADING": "1"}, "RELOADING=1 of the successor", pid=pid)
         d.old.append(d.main)
