@@ -145,16 +145,6 @@ void db_set_cache(struct db *db, unsigned kib)
 	sqlite3_exec(db->h, sql, NULL, NULL, NULL);
 }
 
-void db_trim(struct db *db)
-{
-	sqlite3_db_release_memory(db->h);
-}
-
-void db_soft_heap_limit(uint64_t bytes)
-{
-	sqlite3_soft_heap_limit64((sqlite3_int64)MIN(bytes, (uint64_t)INT64_MAX));
-}
-
 int db_exec(struct db *db, const char *sql)
 {
 	return sqlite3_exec(db->h, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
@@ -230,8 +220,6 @@ static int bind_one(sqlite3_stmt *st, int at, char type, va_list *ap)
 		return sqlite3_bind_int(st, at, va_arg(*ap, int));
 	case 'l':
 		return sqlite3_bind_int64(st, at, va_arg(*ap, int64_t));
-	case 'd':
-		return sqlite3_bind_double(st, at, va_arg(*ap, double));
 	case 's':
 		p = va_arg(*ap, const char *);
 		return sqlite3_bind_text(st, at, p, -1, SQLITE_TRANSIENT);
@@ -356,11 +344,6 @@ int db_get(struct db *db, int64_t *ret, const char *sql, const char *fmt, ...)
 int64_t db_int(struct db_stmt *st, int column)
 {
 	return sqlite3_column_int64(st->st, column);
-}
-
-double db_double(struct db_stmt *st, int column)
-{
-	return sqlite3_column_double(st->st, column);
 }
 
 bool db_is_null(struct db_stmt *st, int column)
