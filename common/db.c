@@ -438,6 +438,16 @@ static int read_version(struct db *db, int *version, bool *empty, struct err *er
 	return 0;
 }
 
+/* What was found is ours to bring up, or empty. */
+static int check_found(struct db *db, int version, bool empty,
+    const struct db_migration *m, struct err *err)
+{
+	if (version == 0 && !empty)
+		return err_set(
+		    err, -EEXIST, "%s: holds tables of another program", db->path);
+	return check_version(db, version, newest(m), err);
+}
+
 static int run_migrations(
     struct db *db, const struct db_migration *m, int from, struct err *err)
 {
@@ -479,12 +489,9 @@ static int migrate(struct db *db, const struct db_migration *m, struct err *err)
 	r = read_version(db, &version, &empty, err);
 	if (r < 0)
 		return r;
-	r = check_version(db, version, newest(m), err);
+	r = check_found(db, version, empty, m, err);
 	if (r < 0)
 		return r;
-	if (version == 0 && !empty)
-		return err_set(
-		    err, -EEXIST, "%s: holds tables of another program", db->path);
 	r = run_migrations(db, m, version, err);
 	if (r < 0)
 		return r;
@@ -596,6 +603,9 @@ int db_open(struct db **ret, const char *path, const struct db_migration *migrat
 	if (r < 0)
 		return r;
 	r = read_version(db, &version, &empty, err);
+	/* Before anything is written: somebody else's file stays as it is. */
+	if (r == 0)
+		r = check_found(db, version, empty, migrations, err);
 	if (r == 0 && flags & DB_CHECK)
 		r = db_check(db, err);
 	if (r == 0)

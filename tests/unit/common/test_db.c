@@ -122,6 +122,7 @@ TEST(what_is_no_database_of_ours_is_refused)
 {
 	char junk[8192];
 	_cleanup_(db_freep) struct db *db = NULL;
+	_cleanup_(str_deinit) struct str before = STR_INIT, after = STR_INIT;
 	struct err err = ERR_INIT;
 
 	fresh();
@@ -134,9 +135,12 @@ TEST(what_is_no_database_of_ours_is_refused)
 	/* Tables, but no version: a database that some other program made. */
 	fresh();
 	CHECK(db_open(&db, path, v1, 0, &err) == 0);
-	CHECK(db_exec(db, "PRAGMA user_version = 0") == 0);
+	CHECK(db_exec(db, "PRAGMA user_version = 0; PRAGMA journal_mode = DELETE") == 0);
 	db = db_free(db);
+	CHECK(file_read(path, sizeof(junk) * 8, &before) == 0);
 	CHECK(db_open(&db, path, v1, 0, &err) == -EEXIST);
+	CHECK(file_read(path, sizeof(junk) * 8, &after) == 0);
+	CHECK(after.len == before.len && memcmp(after.s, before.s, after.len) == 0);
 
 	CHECK(db_open(&db, "/nonexistent/x.db", v1, 0, &err) == -ENOENT);
 	CHECK(strstr(err.text, "/nonexistent/x.db: cannot open"));
