@@ -409,11 +409,12 @@ static void conn_process(struct http_conn *c, char *p, size_t n)
 
 	c->processing = true;
 	do {
+		body_settle(c);
 		used = n ? step(c, p, n) : 0;
 		p += used;
 		n -= used;
-		body_settle(c);
 	} while (used && n);
+	body_settle(c);
 	c->processing = false;
 	c->rest = false;
 	if (c->state == CONN_DEAD || !conn_save_in(c, p, n))

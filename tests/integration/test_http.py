@@ -191,6 +191,15 @@ def test_upload_with_back_pressure(httpd):
     assert r.body == b"%d %d\n" % (len(data), checksum(data))
 
 
+def test_a_request_behind_a_body_that_was_held_back(httpd):
+    """The handler pauses after the last piece, with the next request there already."""
+    put = b"PUT /count?pause=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    last = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    data = httpd.send(put * 2 + last)
+    assert data.count(b"\r\n\r\n3 %d\n" % checksum(b"abc")) == 2
+    assert data.endswith(b"hello world\n")
+
+
 def test_continue(httpd):
     head = b"PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with httpd.connect() as s:
