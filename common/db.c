@@ -499,18 +499,28 @@ static int migrate(struct db *db, const struct db_migration *m, struct err *err)
 	return r < 0 ? refuse(db, r, err) : 0;
 }
 
+/* What a pragma says, until st is done; NULL when it says nothing. */
+static int ask_pragma(struct db *db, struct db_stmt **st, const char *sql,
+    const char **ret, struct err *err)
+{
+	int r = db_query(db, st, sql, NULL);
+
+	if (r == 0)
+		r = db_step(*st);
+	if (r < 0)
+		return refuse(db, r, err);
+	*ret = r > 0 ? db_text(*st, 0) : NULL;
+	return 0;
+}
+
 static int set_wal(struct db *db, unsigned flags, struct err *err)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
 	const char *mode;
-	int r;
+	int r = ask_pragma(db, &st, "PRAGMA journal_mode = WAL", &mode, err);
 
-	r = db_query(db, &st, "PRAGMA journal_mode = WAL", NULL);
-	if (r == 0)
-		r = db_step(st);
 	if (r < 0)
-		return refuse(db, r, err);
-	mode = r > 0 ? db_text(st, 0) : NULL;
+		return r;
 	if (!mode || !str_eq(mode, "wal"))
 		return err_set(err, -ENOTSUP,
 		    "%s: its file system cannot share memory between processes, as a "
@@ -721,14 +731,10 @@ int db_check(struct db *db, struct err *err)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
 	const char *text;
-	int r;
+	int r = ask_pragma(db, &st, "PRAGMA quick_check(1)", &text, err);
 
-	r = db_query(db, &st, "PRAGMA quick_check(1)", NULL);
-	if (r == 0)
-		r = db_step(st);
 	if (r < 0)
-		return refuse(db, r, err);
-	text = r > 0 ? db_text(st, 0) : NULL;
+		return r;
 	if (text && str_eq(text, "ok"))
 		return 0;
 	return err_set(err, -EBADMSG,
