@@ -17,6 +17,7 @@ import dns.query
 import pytest
 
 import lbd_peers
+from httpd import read_reply
 from harness import Daemon, Process, free_port, run_daemon, sockets_of, wait_until
 import variant
 from variant import BUILD, SLOW
@@ -189,18 +190,22 @@ def test_a_reload_during_an_upgrade_reaches_the_successor(daemon, tmp_path, verb
 
 def test_a_scraper_is_let_go_by_the_process_that_drains(daemon):
     """Its connection is kept, and the old process may live as long as a tunnel does."""
-    port, admin = free_port(), free_port()
-    scrape = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
+    port, admin, stats = free_port(), free_port(), free_port()
+    scrape = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     with lbd_peers.Server("a") as server, contextlib.ExitStack() as stack:
-        d = daemon("lbd", {**lbd_peers.config([server], port), "admin": f"127.0.0.1:{admin}"})
+        d = daemon("lbd", {**lbd_peers.config([server], port, stats=stats),
+                           "admin": f"127.0.0.1:{admin}"})
         tunnel = stack.enter_context(lbd_peers.connect(port))
         tunnel.sendall(b"1")
         assert tunnel.recv(10) == b"a:1"
-        scraper = stack.enter_context(socket.create_connection(("127.0.0.1", admin), 5 * SLOW))
-        scraper.sendall(scrape)
-        assert scraper.recv(1000).startswith(b"HTTP/1.1 200")
+        scrapers = [stack.enter_context(socket.create_connection(("127.0.0.1", p), 5 * SLOW))
+                    for p in (admin, stats)]
+        for s in scrapers:
+            s.sendall(scrape)
+            assert read_reply(s)[0] == 200
         d.upgrade()
-        assert scraper.recv(1000) == b""
+        for s in scrapers:
+            assert s.recv(1000) == b""
         tunnel.sendall(b"2")
         assert tunnel.recv(10) == b"2"
         stack.close()
