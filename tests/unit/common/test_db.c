@@ -135,7 +135,8 @@ TEST(what_is_no_database_of_ours_is_refused)
 	/* Tables, but no version: a database that some other program made. */
 	fresh();
 	CHECK(db_open(&db, path, v1, 0, &err) == 0);
-	CHECK(db_exec(db, "PRAGMA user_version = 0; PRAGMA journal_mode = DELETE") == 0);
+	CHECK(
+	    db_exec(db, "PRAGMA user_version = 0; PRAGMA journal_mode = DELETE") == 0);
 	db = db_free(db);
 	CHECK(file_read(path, sizeof(junk) * 8, &before) == 0);
 	CHECK(db_open(&db, path, v1, 0, &err) == -EEXIST);
