@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
@@ -216,7 +217,7 @@ struct admin *admin_free(struct admin *a)
 	return NULL;
 }
 
-void admin_drain(struct admin *a)
+static void stop_listening(struct admin *a)
 {
 	while (a->n_listeners) {
 		a->n_listeners--;
@@ -225,13 +226,20 @@ void admin_drain(struct admin *a)
 	}
 }
 
+void admin_drain(struct admin *a)
+{
+	stop_listening(a);
+	http_server_drain(a->unix_server, UINT_MAX, NULL, NULL);
+	http_server_drain(a->tcp_server, UINT_MAX, NULL, NULL);
+}
+
 int admin_listen(struct admin *a, const int *fds, unsigned n)
 {
 	int r;
 
 	if (n > MAX_LISTENERS)
 		return -E2BIG;
-	admin_drain(a);
+	stop_listening(a);
 	for (; a->n_listeners < n; a->n_listeners++) {
 		bool tcp = a->n_listeners > 0;
 

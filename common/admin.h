@@ -40,5 +40,5 @@ DEFINE_FREEP(admin)
  * is the Unix socket, the rest are TCP.  Takes the place of the set of an earlier call.
  */
 int admin_listen(struct admin *a, const int *fds, unsigned n) _mustcheck_;
-/* Stops accepting: a successor has taken over. */
+/* Stops accepting, and lets go of those who keep a connection: a successor has taken over. */
 void admin_drain(struct admin *a);

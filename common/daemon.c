@@ -45,7 +45,7 @@ struct daemon {
 	struct admin *admin;
 	struct upgrade *upgrade;
 	void *self, *conf;
-	uint64_t generation;
+	const struct conf_list *admin_at; /* in the configuration that is being taken */
 	int64_t loaded_at;
 	bool last_load_ok;
 	struct err last_error; /* of the last failed reload or upgrade */
@@ -176,7 +176,8 @@ static int load_conf(struct daemon *d, void **ret, struct err *e)
 	log_lines(LOG_WARNING, str_get(&warnings));
 	if (r < 0)
 		return r;
-	common_conf(conf)->generation = ++d->generation;
+	common_conf(conf)->generation =
+	    d->conf ? common_conf(d->conf)->generation + 1 : 1;
 	*ret = conf;
 	return 0;
 }
@@ -322,6 +323,7 @@ static int bind_admin(
 
 	if (list->n > MAX_ADMIN)
 		return err_set(e, -E2BIG, "admin: at most %d addresses", MAX_ADMIN);
+	d->admin_at = list;
 	snprintf(path, sizeof(path), "%s/admin.sock", d->runtime_dir);
 	fds[n] = sockets_get_unix(d->sockets, path, 0660, e);
 	if (fds[n++] < 0)
@@ -366,6 +368,8 @@ static int do_reload(struct daemon *d, struct err *e)
 
 	if (d->draining)
 		return err_set(e, -ESHUTDOWN, "the daemon is stopping");
+	/* The successor may have read its files before they changed. */
+	d->reload_after = upgrade_is_pending(d->upgrade);
 	r = load_conf(d, &conf, e);
 	if (r == 0) {
 		r = take_conf(d, conf, e);
@@ -380,7 +384,8 @@ static int do_reload(struct daemon *d, struct err *e)
 	}
 	d->last_error = (struct err)ERR_INIT;
 	d->loaded_at = clock_real_s();
-	log_info("configuration reloaded (generation %" PRIu64 ")", d->generation);
+	log_info("configuration reloaded (generation %" PRIu64 ")",
+	    common_conf(d->conf)->generation);
 	return 0;
 }
 
@@ -393,8 +398,6 @@ static void on_hup(void *arg)
 		log_info("not reloading: the daemon is stopping");
 		return;
 	}
-	/* The successor may have read its files before they changed. */
-	d->reload_after = upgrade_is_pending(d->upgrade);
 	if (d->ready_sent)
 		notify_reloading();
 	(void)do_reload(d, &e);
@@ -750,6 +753,16 @@ const char *daemon_runtime_dir(const struct daemon *d)
 int daemon_listen(struct daemon *d, const struct net_endpoint *e, int type,
     unsigned want, int *fds, unsigned max, struct err *err)
 {
+	const struct net_endpoint *admin =
+	    conf_list_items(d->admin_at, struct net_endpoint);
+
+	/* The set would hand out that one socket for both. */
+	for (size_t i = 0; type == SOCK_STREAM && i < d->admin_at->n; i++)
+		if (admin[i].port == e->port && net_ip_eq(&admin[i].ip, &e->ip))
+			return err_set(err, -EADDRINUSE,
+			    "%s is among the addresses of admin: as well; give one of "
+			    "the two another port",
+			    net_endpoint_str(e));
 	return sockets_get(d->sockets, e, type, want, fds, max, err);
 }
 

@@ -145,16 +145,6 @@ void db_set_cache(struct db *db, unsigned kib)
 	sqlite3_exec(db->h, sql, NULL, NULL, NULL);
 }
 
-void db_trim(struct db *db)
-{
-	sqlite3_db_release_memory(db->h);
-}
-
-void db_soft_heap_limit(uint64_t bytes)
-{
-	sqlite3_soft_heap_limit64((sqlite3_int64)MIN(bytes, (uint64_t)INT64_MAX));
-}
-
 int db_exec(struct db *db, const char *sql)
 {
 	return sqlite3_exec(db->h, sql, NULL, NULL, NULL) == SQLITE_OK ? 0
@@ -230,8 +220,6 @@ static int bind_one(sqlite3_stmt *st, int at, char type, va_list *ap)
 		return sqlite3_bind_int(st, at, va_arg(*ap, int));
 	case 'l':
 		return sqlite3_bind_int64(st, at, va_arg(*ap, int64_t));
-	case 'd':
-		return sqlite3_bind_double(st, at, va_arg(*ap, double));
 	case 's':
 		p = va_arg(*ap, const char *);
 		return sqlite3_bind_text(st, at, p, -1, SQLITE_TRANSIENT);
@@ -358,11 +346,6 @@ int64_t db_int(struct db_stmt *st, int column)
 	return sqlite3_column_int64(st->st, column);
 }
 
-double db_double(struct db_stmt *st, int column)
-{
-	return sqlite3_column_double(st->st, column);
-}
-
 bool db_is_null(struct db_stmt *st, int column)
 {
 	return sqlite3_column_type(st->st, column) == SQLITE_NULL;
@@ -455,6 +438,16 @@ static int read_version(struct db *db, int *version, bool *empty, struct err *er
 	return 0;
 }
 
+/* What was found is ours to bring up, or empty. */
+static int check_found(struct db *db, int version, bool empty,
+    const struct db_migration *m, struct err *err)
+{
+	if (version == 0 && !empty)
+		return err_set(
+		    err, -EEXIST, "%s: holds tables of another program", db->path);
+	return check_version(db, version, newest(m), err);
+}
+
 static int run_migrations(
     struct db *db, const struct db_migration *m, int from, struct err *err)
 {
@@ -496,12 +489,9 @@ static int migrate(struct db *db, const struct db_migration *m, struct err *err)
 	r = read_version(db, &version, &empty, err);
 	if (r < 0)
 		return r;
-	r = check_version(db, version, newest(m), err);
+	r = check_found(db, version, empty, m, err);
 	if (r < 0)
 		return r;
-	if (version == 0 && !empty)
-		return err_set(
-		    err, -EEXIST, "%s: holds tables of another program", db->path);
 	r = run_migrations(db, m, version, err);
 	if (r < 0)
 		return r;
@@ -509,18 +499,28 @@ static int migrate(struct db *db, const struct db_migration *m, struct err *err)
 	return r < 0 ? refuse(db, r, err) : 0;
 }
 
+/* What a pragma says, until st is done; NULL when it says nothing. */
+static int ask_pragma(struct db *db, struct db_stmt **st, const char *sql,
+    const char **ret, struct err *err)
+{
+	int r = db_query(db, st, sql, NULL);
+
+	if (r == 0)
+		r = db_step(*st);
+	if (r < 0)
+		return refuse(db, r, err);
+	*ret = r > 0 ? db_text(*st, 0) : NULL;
+	return 0;
+}
+
 static int set_wal(struct db *db, unsigned flags, struct err *err)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
 	const char *mode;
-	int r;
+	int r = ask_pragma(db, &st, "PRAGMA journal_mode = WAL", &mode, err);
 
-	r = db_query(db, &st, "PRAGMA journal_mode = WAL", NULL);
-	if (r == 0)
-		r = db_step(st);
 	if (r < 0)
-		return refuse(db, r, err);
-	mode = r > 0 ? db_text(st, 0) : NULL;
+		return r;
 	if (!mode || !str_eq(mode, "wal"))
 		return err_set(err, -ENOTSUP,
 		    "%s: its file system cannot share memory between processes, as a "
@@ -613,6 +613,9 @@ int db_open(struct db **ret, const char *path, const struct db_migration *migrat
 	if (r < 0)
 		return r;
 	r = read_version(db, &version, &empty, err);
+	/* Before anything is written: somebody else's file stays as it is. */
+	if (r == 0)
+		r = check_found(db, version, empty, migrations, err);
 	if (r == 0 && flags & DB_CHECK)
 		r = db_check(db, err);
 	if (r == 0)
@@ -728,14 +731,10 @@ int db_check(struct db *db, struct err *err)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
 	const char *text;
-	int r;
+	int r = ask_pragma(db, &st, "PRAGMA quick_check(1)", &text, err);
 
-	r = db_query(db, &st, "PRAGMA quick_check(1)", NULL);
-	if (r == 0)
-		r = db_step(st);
 	if (r < 0)
-		return refuse(db, r, err);
-	text = r > 0 ? db_text(st, 0) : NULL;
+		return r;
 	if (text && str_eq(text, "ok"))
 		return 0;
 	return err_set(err, -EBADMSG,

@@ -37,8 +37,7 @@ enum {
  * Opens path, creating it (mode 0640) where it is missing, and brings its schema up in
  * one transaction.  Refuses a schema newer than the list's last version (-ENOTSUP), a
  * file that is no database or is damaged (-EBADMSG), and one that holds somebody else's
- * tables
- * (-EEXIST), each with a sentence that names the file.
+ * tables (-EEXIST), each with a sentence that names the file.
  */
 int db_open(struct db **ret, const char *path, const struct db_migration *migrations,
     unsigned flags, struct err *err) _mustcheck_;
@@ -55,10 +54,6 @@ DEFINE_FREEP(db)
 
 /* Page cache of this connection in KiB; 256 at first. */
 void db_set_cache(struct db *db, unsigned kib);
-/* Gives back what memory can be given back: after a large job. */
-void db_trim(struct db *db);
-/* A bound for all of sqlite's memory in this process that it tries to keep; 0: none. */
-void db_soft_heap_limit(uint64_t bytes);
 /* The last failure on this connection as sqlite puts it; never NULL. */
 const char *db_error(struct db *db);
 const char *db_path(const struct db *db);
@@ -73,9 +68,9 @@ int db_exec(struct db *db, const char *sql) _mustcheck_;
 
 /*
  * Statements are prepared once and kept by their text.  fmt names the parameters in
- * order, one letter each (NULL: none): i int · l int64_t · d double · s text or NULL ·
- * t text (const char *, size_t) b blob (const void *, size_t; NULL pointer: SQL NULL) ·
- * n SQL NULL, no argument Values are copied.
+ * order, one letter each (NULL: none): i int · l int64_t · s text or NULL ·
+ * t text (const char *, size_t) · b blob (const void *, size_t; NULL pointer: SQL NULL) ·
+ * n SQL NULL, no argument.  Values are copied.
  */
 
 /* Runs a statement to its end; rows are thrown away. */
@@ -97,7 +92,6 @@ static inline void db_donep(struct db_stmt **st)
 
 /* The columns of the row at hand, from 0; pointers hold until the next db_step(). */
 int64_t db_int(struct db_stmt *st, int column);
-double db_double(struct db_stmt *st, int column);
 bool db_is_null(struct db_stmt *st, int column);
 /* NULL for SQL NULL. */
 const char *db_text(struct db_stmt *st, int column);

@@ -58,8 +58,7 @@ struct http_head {
 /*
  * Looks for the end of a head in the n bytes at buf, and resumes at *scanned (0 at
  * first; it is moved on).  Returns its length, -EAGAIN when more is needed, or -EBADMSG
- * when a line does not end in CRLF or a NUL is there (answer 400).  Nothing is
- * modified.
+ * when a line does not end in CRLF (answer 400).  Nothing is modified.
  */
 ssize_t http_head_find(const char *buf, size_t n, size_t *scanned) _mustcheck_;
 

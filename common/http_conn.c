@@ -186,7 +186,8 @@ static void conn_dispatch(struct http_conn *c, struct http_req *r)
 		conn_close(c, HTTP_END_ABORT, "out of memory");
 		return;
 	}
-	if (c->state == CONN_WAIT)
+	/* A reply whose source or pace makes it wait is the handler's doing as well. */
+	if (c->state == CONN_WAIT || r->waiting)
 		server_timer(c, TIMER_NONE);
 	else if (c->state == CONN_BODY)
 		server_timer(c, TIMER_PROGRESS);
@@ -408,11 +409,12 @@ static void conn_process(struct http_conn *c, char *p, size_t n)
 
 	c->processing = true;
 	do {
+		body_settle(c);
 		used = n ? step(c, p, n) : 0;
 		p += used;
 		n -= used;
-		body_settle(c);
 	} while (used && n);
+	body_settle(c);
 	c->processing = false;
 	c->rest = false;
 	if (c->state == CONN_DEAD || !conn_save_in(c, p, n))

@@ -7,8 +7,7 @@
 
 /*
  * Decodes the path of a target ("/path?query") into out: percent-encoding undone, "//"
- * merged, "." and ".." resolved, also where these come encoded.  *query points behind
- * the
+ * merged, "." and ".." resolved, also where these come encoded.  *query points behind the
  * "?" in the target, or is NULL.  Returns the length (out is NUL-terminated and starts
  * with "/"), -EINVAL for a bad or zero escape and for a path that leads above the root,
  * -ENOSPC when out is too small (strlen(target) + 1 is always enough).

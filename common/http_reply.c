@@ -157,6 +157,8 @@ static bool head_sent(struct http_req *r, struct iovec *iov, size_t head_n, size
 			kept = (c->tls ? total : iov[0].iov_len) - w;
 		}
 		conn_want_write(c, true);
+		if (c->req != r)
+			return false;
 	}
 	body = w + kept > head_n ? w + kept - head_n : 0;
 	r->left -= body;
@@ -250,12 +252,15 @@ void http_reply(
 
 void http_reply_str(struct http_req *r, int status, const char *type, struct str *s)
 {
+	/* As http_reply_error() would make it, which takes memory. */
+	static const char none[] = "{\"error\":{\"code\":\"Internal Server Error\","
+				   "\"message\":\"out of memory\"}}\n";
 	size_t n = s->len;
 	char *text;
 
 	if (str_err(s)) {
 		str_deinit(s);
-		http_reply_error(r, 500, NULL, "out of memory");
+		http_reply(r, 500, "application/json", none, sizeof(none) - 1);
 		return;
 	}
 	text = str_take(s);

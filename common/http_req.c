@@ -187,16 +187,6 @@ ssize_t http_req_param(
 	return http_query_get(r->query, name, out, size);
 }
 
-struct loop *http_req_loop(const struct http_req *r)
-{
-	return r->c->server->loop;
-}
-
-const struct http_service *http_req_service(const struct http_req *r)
-{
-	return r->c->service;
-}
-
 struct net_ip http_req_peer(const struct http_req *r, uint16_t *port)
 {
 	struct net_ip none = { 0 };

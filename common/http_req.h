@@ -22,8 +22,6 @@
 #include "common/net.h"
 
 struct http_req;
-struct http_service;
-struct loop;
 struct str;
 struct tls;
 
@@ -42,9 +40,6 @@ ssize_t http_req_param(
     const struct http_req *r, const char *name, char *out, size_t size) _mustcheck_;
 
 /* Connection */
-struct loop *http_req_loop(const struct http_req *r);
-/* The service of the listener it came in by. */
-const struct http_service *http_req_service(const struct http_req *r);
 /* Who asks; family 0 on a Unix socket.  port may be NULL. */
 struct net_ip http_req_peer(const struct http_req *r, uint16_t *port);
 /* The address the client connected to; family 0 on a Unix socket. */

@@ -112,8 +112,8 @@ static void server_cut(struct http_server *s, enum conn_timer t)
 		    "server stops");
 }
 
-/* Those without a request, also on its way in the kernel.  No handler is called. */
-/* spare_new: but those that have asked for nothing yet, whose first request is on its way. */
+/* Those without a request, also on its way in the kernel; spare_new: but those that have
+ * asked for nothing yet, whose first one may be.  No handler is called. */
 static void cut_idle(struct http_server *s, enum conn_timer t, bool spare_new)
 {
 	list_for_each_safe (l, &s->timers[t]) {
@@ -172,6 +172,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		accept_resume(s);
 	for (enum conn_timer t = 0; t < TIMERS; t++)
 		server_sweep(s, t, now);
+	/* Those that have finished since, whose replies had begun without a "close". */
+	if (s->draining)
+		cut_idle(s, TIMER_IDLE, false);
 	if (s->draining && now >= s->silent_at)
 		cut_idle(s, TIMER_HEAD, false);
 	if (s->draining && s->drain_at && now >= s->drain_at)

@@ -111,8 +111,8 @@ struct http_listener *http_listener_free(struct http_listener *l);
 /*
  * Stops accepting, closes what is idle, lets running requests finish (their replies say
  * "Connection: close"), and cuts what is left after timeout_ms.  A connection that has asked
- * for nothing yet has a second for its first request, which may be on its way.  done is
- * called once from the loop when no connection is left; it may free the server.
+ * for nothing yet has a second for its first request, which may be on its way.  done, which
+ * may be NULL, is called once from the loop when no connection is left; it may free the server.
  */
 void http_server_drain(
     struct http_server *s, unsigned timeout_ms, void (*done)(void *arg), void *arg);

@@ -1,7 +1,6 @@
 /* Kernel arguments of a node: see kargs.h. */
 #include "common/kargs.h"
 
-#include <ctype.h>
 #include <errno.h>
 
 static void add_ip(struct str *out, const struct net_ip *ip)
@@ -55,17 +54,6 @@ static void add_address(struct str *out, const struct cluster *c,
 	str_addf(out, ":%s:%s:none", n->fqdn, n->interface ? n->interface : "");
 }
 
-static int check_words(const struct cluster_node *n, struct err *e)
-{
-	for (size_t i = 0; i < n->kargs.n; i++)
-		for (const char *p = conf_list_items(&n->kargs, char *)[i]; *p; p++)
-			if (iscntrl((unsigned char)*p))
-				return err_set(e, -EINVAL,
-				    "kargs of node %s hold a control character",
-				    n->name);
-	return 0;
-}
-
 int kargs_build(struct str *out, const struct cluster *c, const struct cluster_node *n,
     const struct kargs_urls *urls, struct err *e)
 {
@@ -81,8 +69,6 @@ int kargs_build(struct str *out, const struct cluster *c, const struct cluster_n
 		return err_set(e, -EINVAL,
 		    "node %s has no disk to install to; write disk: sda, or what it is",
 		    n->name);
-	if (check_words(n, e) < 0)
-		return -EINVAL;
 	add_address(out, c, n, ip, net);
 	if (c->bastion.addresses.n) {
 		str_addz(out, " nameserver=");

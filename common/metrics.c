@@ -28,13 +28,6 @@ void histogram_add(struct histogram *h, double sample)
 	counter_add(&h->sum_nano, (uint64_t)(sample * 1e9));
 }
 
-void histogram_merge(struct histogram *into, const struct histogram *from)
-{
-	for (size_t i = 0; i <= into->n; i++)
-		counter_add(&into->buckets[i], counter_get(&from->buckets[i]));
-	counter_add(&into->sum_nano, counter_get(&from->sum_nano));
-}
-
 void metric_family(
     struct str *out, const char *name, enum metric_type type, const char *help)
 {

@@ -35,8 +35,6 @@ struct histogram {
 
 void histogram_init(struct histogram *h, const double *bounds, size_t n);
 void histogram_add(struct histogram *h, double sample);
-/* Adds the counts of one to another of the same bounds, for a sum over workers. */
-void histogram_merge(struct histogram *into, const struct histogram *from);
 
 enum metric_type {
 	METRIC_COUNTER,
@@ -58,5 +56,5 @@ void metric_histogram(struct str *out, const char *name, const char *const *labe
 /* A family of one sample without labels. */
 void metric_single(struct str *out, const char *name, enum metric_type type,
     const char *help, double v);
-/* process_* of this process: CPU, memory, descriptors, start time. */
+/* process_* of this process: CPU, memory, descriptors. */
 void metrics_process(struct str *out);

@@ -2,8 +2,7 @@
  * Upgrade in place: the running process starts its successor from the program file on
  * disk, hands it every listening socket, and learns whether it came up.
  *
- * The successor finds the sockets from descriptor 3 on, and OKD_UPGRADE in its
- * environment
+ * The successor finds the sockets from descriptor 3 on, and OKD_UPGRADE in its environment
  * ("<sockets> <pipe>").  When it is ready it calls upgrade_confirm(); the predecessor
  * then names it to the service manager as the main process, drains and exits.  A
  * successor that dies first changes nothing.

@@ -2,6 +2,7 @@
 #include "lbd/site.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "common/daemon.h"
@@ -180,16 +181,22 @@ int site_prepare(
 	return 0;
 }
 
-void site_drain(struct site *s)
+static void stop_listening(struct site *s)
 {
 	for (unsigned i = 0; i < s->n; i++)
 		s->listeners[i] = http_listener_free(s->listeners[i]);
 	s->n = 0;
 }
 
+void site_drain(struct site *s)
+{
+	stop_listening(s);
+	http_server_drain(s->server, UINT_MAX, NULL, NULL);
+}
+
 void site_commit(struct site *s)
 {
-	site_drain(s);
+	stop_listening(s);
 	for (unsigned i = 0; i < s->n_next; i++)
 		if (http_server_listen(&s->listeners[s->n], s->server, s->next_fds[i],
 			&s->service, NULL) == 0)

@@ -31,5 +31,5 @@ DEFINE_FREEP(site)
 int site_prepare(struct site *s, struct daemon *d, const struct stats_conf *c,
     struct err *e) _mustcheck_;
 void site_commit(struct site *s);
-/* Stops accepting. */
+/* Stops accepting, and lets go of those who keep a connection. */
 void site_drain(struct site *s);

@@ -2,6 +2,7 @@
 socket, bad configuration.  dnsd is the tenant, because it needs the least."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -72,17 +73,25 @@ def test_bad_settings_exit_78_with_the_place():
     assert checked.status == 1 and "dnsd.yaml:2:1" in checked.err
 
 
-def test_bad_cluster_exits_78_with_the_place():
-    said = run_with_config("dnsd", dnsd_config(), cluster="name: okd\nbase_domain: [\n")
-    assert "cluster.yaml:" in said
+@pytest.mark.parametrize("text", ["name: okd\nbase_domain: [\n", "nam: okd\n"])
+def test_bad_cluster_exits_78_with_the_place(text):
+    said = run_with_config("dnsd", dnsd_config(), cluster=text)
+    assert re.search(r"cluster\.yaml:\d+:\d+: \w", said)
+    checked = run_daemon("dnsd", "-n", config=dnsd_config(), cluster=text)
+    assert checked.status == 1 and re.search(r"cluster\.yaml:\d+:\d+: \w", checked.err)
 
 
-def test_a_port_in_use_names_the_port():
+@pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
+def test_a_port_in_use_names_the_port(kind):
     port = free_port(hold=False)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+    with socket.socket(socket.AF_INET, kind) as other:
         other.bind(("127.0.0.1", port))
+        if kind == socket.SOCK_STREAM:
+            other.listen()
         said = run_with_config("dnsd", dnsd_config(port), expect_exit=1)
-    assert str(port) in said and "held by another program" in said
+    name, letter = ("UDP", "u") if kind == socket.SOCK_DGRAM else ("TCP", "t")
+    assert f"{name} port {port} on 127.0.0.1 is held by another program" in said
+    assert f"`ss -{letter}lnp 'sport = :{port}'` names it" in said
 
 
 def test_a_second_instance_on_the_same_port_is_refused(daemon):
@@ -117,6 +126,15 @@ def test_reload_takes_a_good_file_and_keeps_the_old_one_for_a_bad(daemon):
     assert d.status()["config"]["error"] is None
 
 
+def test_reload_of_a_bad_cluster_keeps_the_old_one(daemon):
+    port = free_port()
+    d = daemon("dnsd", dnsd_config(port))
+    d.reload(cluster="name: okd\nnodes: 3\n")
+    assert ask(port) == ["192.168.120.101"]
+    assert re.search(r"cluster\.yaml:\d+:\d+: \w", d.status()["config"]["error"])
+    assert d.status()["config"]["generation"] == 1
+
+
 def test_reload_onto_a_held_port_keeps_the_old_one(daemon):
     first, held = free_port(), free_port(hold=False)
     d = daemon("dnsd", dnsd_config(first))
@@ -125,6 +143,21 @@ def test_reload_onto_a_held_port_keeps_the_old_one(daemon):
         d.reload(dnsd_config(held))
     assert "held by another program" in d.status()["config"]["error"]
     assert ask(first) == ["192.168.120.101"]
+    d.reload(dnsd_config(first))
+    assert d.status()["config"]["generation"] == 2
+
+
+def test_no_address_is_both_the_admin_pages_and_a_listener(daemon):
+    port, admin = free_port(), free_port()
+    both = dnsd_config(port, admin=[f"127.0.0.1:{port}"])
+    said = run_with_config("dnsd", both, expect_exit=1)
+    assert f"127.0.0.1:{port} is among the addresses of admin:" in said
+    d = daemon("dnsd", dnsd_config(port, admin=[f"127.0.0.1:{admin}"]))
+    d.reload(both)
+    assert "among the addresses of admin:" in d.status()["config"]["error"]
+    assert ask(port, tcp=True) == ["192.168.120.101"]
+    d.reload(dnsd_config(admin, admin=[f"127.0.0.1:{port}"]))
+    assert ask(admin, tcp=True) == ["192.168.120.101"]
 
 
 def test_int_stops_as_term_does(daemon):

@@ -16,6 +16,8 @@ import dns.message
 import dns.query
 import pytest
 
+import lbd_peers
+from httpd import read_reply
 from harness import Daemon, Process, free_port, run_daemon, sockets_of, wait_until
 import variant
 from variant import BUILD, SLOW
@@ -166,13 +168,17 @@ def test_a_successor_that_is_killed_changes_nothing(daemon, tmp_path):
             assert ask(port) == SERVED and not successors(d)
 
 
-def test_a_reload_during_an_upgrade_reaches_the_successor(daemon, tmp_path):
+@pytest.mark.parametrize("verb", [False, True])
+def test_a_reload_during_an_upgrade_reaches_the_successor(daemon, tmp_path, verb):
     with stuck_successor(daemon, tmp_path) as (d, port, let_go):
         since = len(d.notify.messages)
         d.signal(signal.SIGUSR2)
         wait_until(lambda: successors(d), what="the successor")
         pid = successors(d)[0]
-        d.reload()
+        if verb:
+            assert d.admin("/v1/reload", "POST").status == 204
+        else:
+            d.reload()
         let_go()
         d._wait_notify(since, {"RELOADING": "1"}, "RELOADING=1 of the successor", pid=pid)
         d.old.append(d.main)
@@ -180,6 +186,30 @@ def test_a_reload_during_an_upgrade_reaches_the_successor(daemon, tmp_path):
         d.wait_old()
         d.baseline = None
         wait_until(lambda: d.status()["config"]["generation"] == 2, what="the reload")
+
+
+def test_a_scraper_is_let_go_by_the_process_that_drains(daemon):
+    """Its connection is kept, and the old process may live as long as a tunnel does."""
+    port, admin, stats = free_port(), free_port(), free_port()
+    scrape = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+    with lbd_peers.Server("a") as server, contextlib.ExitStack() as stack:
+        d = daemon("lbd", {**lbd_peers.config([server], port, stats=stats),
+                           "admin": f"127.0.0.1:{admin}"})
+        tunnel = stack.enter_context(lbd_peers.connect(port))
+        tunnel.sendall(b"1")
+        assert tunnel.recv(10) == b"a:1"
+        scrapers = [stack.enter_context(socket.create_connection(("127.0.0.1", p), 5 * SLOW))
+                    for p in (admin, stats)]
+        for s in scrapers:
+            s.sendall(scrape)
+            assert read_reply(s)[0] == 200
+        d.upgrade()
+        for s in scrapers:
+            assert s.recv(1000) == b""
+        tunnel.sendall(b"2")
+        assert tunnel.recv(10) == b"2"
+        stack.close()
+        d.wait_old()
 
 
 def test_a_successor_killed_after_the_handover_leaves_a_clean_place(daemon):
@@ -489,8 +519,9 @@ def make_failmalloc(tmp_path_factory):
     library = str(tmp_path_factory.mktemp("malloc") / "failmalloc.so")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "failmalloc.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source], check=True)
-    return lambda n, every=0: {
-        "LD_PRELOAD": library, "FAIL_AT": str(n), "FAIL_EVERY": str(every)}
+    return lambda n=-1, every=0, file="": {
+        "LD_PRELOAD": library, "FAIL_AT": str(n), "FAIL_EVERY": str(every),
+        "FAIL_WHILE": file}
 
 
 def test_no_memory_while_the_configuration_is_read(failmalloc):
@@ -533,6 +564,30 @@ def test_no_memory_while_it_serves(failmalloc, every):
         finally:
             d.close()
     assert served > 5 or every
+
+
+def test_no_memory_at_all_for_a_while(failmalloc, daemon, tmp_path):
+    port, none = free_port(), tmp_path / "none"
+    d = daemon("dnsd", dnsd_config(port, workers=1), env=failmalloc(file=str(none)))
+    with contextlib.ExitStack() as stack:
+        asked = [b"GET /status", b"GET /metrics", b"GET /config", b"GET /nothing",
+                 b"DELETE /status", b"GET /%zz", b"POST /v1/reload"]
+        conns = []
+        for _ in asked:
+            s = stack.enter_context(socket.socket(socket.AF_UNIX))
+            s.settimeout(5 * SLOW)
+            s.connect(d.admin_socket)
+            # A first answer, so that it is accepted and has a request's memory to use.
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b" 200 OK" in s.recv(1000)
+            conns.append(s)
+        none.touch()
+        for s, line in zip(conns, asked):
+            s.sendall(line + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert s.recv(1000)[9:12] in (b"", b"400", b"500", b"503"), line
+        assert ask(port) == SERVED
+        none.unlink()
+    assert d.status()["ready"]
 
 
 def test_what_cannot_be_printed_is_no_success():

@@ -191,6 +191,15 @@ def test_upload_with_back_pressure(httpd):
     assert r.body == b"%d %d\n" % (len(data), checksum(data))
 
 
+def test_a_request_behind_a_body_that_was_held_back(httpd):
+    """The handler pauses after the last piece, with the next request there already."""
+    put = b"PUT /count?pause=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+    last = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    data = httpd.send(put * 2 + last)
+    assert data.count(b"\r\n\r\n3 %d\n" % checksum(b"abc")) == 2
+    assert data.endswith(b"hello world\n")
+
+
 def test_continue(httpd):
     head = b"PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     with httpd.connect() as s:
@@ -441,6 +450,16 @@ def test_slow_reader(start):
         assert "time-out" in httpd.wait_line("^GET /memory")
 
 
+def test_a_reply_that_the_handler_holds_back_is_no_slow_client(start):
+    httpd = start("--head-ms", 200, "--idle-ms", 200)
+    with httpd.connect() as s:
+        s.sendall(b"GET /stream?n=1000&ms=700&length=1 HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
+        _, _, body, rest = read_reply(s)
+        assert body == b"x" * 1000
+        assert read_reply(s, rest)[2] == b"x" * 1000
+    assert len(httpd.get("/paced/big?rate=100000").body) == 8 << 20
+
+
 def test_slow_upload(start):
     httpd = start("--progress-ms", 300)
     with httpd.connect() as s:
@@ -542,6 +561,20 @@ def test_drain_lets_a_transfer_finish(root):
                     refused.recv(1)
         _, body = (data + read_all(s)).split(b"\r\n\r\n", 1)
         assert len(body) == 50000000
+    assert "drained" in httpd.stop()
+
+
+def test_drain_does_not_wait_for_who_has_got_its_reply(root):
+    """Its head had gone out before the drain, and said that the connection would stay."""
+    httpd = Httpd(root, "--drain-ms", 600000)
+    with httpd.connect() as s, httpd.connect() as idle:
+        idle.sendall(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        read_reply(idle)
+        s.sendall(b"GET /memory?n=50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        data = s.recv(100000)
+        httpd.drain()
+        assert idle.recv(1) == b""  # so the drain has begun
+        assert len((data + read_all(s)).split(b"\r\n\r\n", 1)[1]) == 50000000
     assert "drained" in httpd.stop()
 
 
