@@ -277,11 +277,19 @@ static void tick_backend(struct snap_backend *b, bool *changed)
 	}
 }
 
+static void schedule_tick(struct lbd *l)
+{
+	struct timeval tv = ms_to_tv(check_ms_to_second(clock_boot_ms(), 1000));
+
+	(void)event_add(l->tick, &tv);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct lbd *l = arg;
 	bool changed = false;
 
+	schedule_tick(l);
 	for (size_t i = 0; i < l->snap->n_frontends; i++)
 		live_tick(l->snap->frontends[i].live,
 		    offsetof(struct live_counters, connections));
@@ -594,13 +602,13 @@ static int start_threads(struct lbd *l, unsigned n)
 
 static int start_timers(struct lbd *l)
 {
-	struct timeval second = { .tv_sec = 1 }, hold = ms_to_tv(HOLD_MS);
+	struct timeval hold = ms_to_tv(HOLD_MS);
 
-	l->tick = event_new(loop_base(l->loop), -1, EV_PERSIST, on_tick, l);
+	l->tick = evtimer_new(loop_base(l->loop), on_tick, l);
 	l->hold = evtimer_new(loop_base(l->loop), on_hold, l);
-	if (!l->tick || !l->hold || event_add(l->tick, &second) < 0 ||
-	    event_add(l->hold, &hold) < 0)
+	if (!l->tick || !l->hold || event_add(l->hold, &hold) < 0)
 		return -ENOMEM;
+	schedule_tick(l);
 	return 0;
 }
 
