@@ -238,8 +238,7 @@ static struct check *find_running(struct checks *old, const struct check *c)
 		struct check *o = &old->list[i];
 
 		if (probe_is_asking(&o->probe) && asks_the_same(o, c) &&
-		    o->probe.to.port == to.port &&
-		    net_ip_eq(&o->probe.to.ip, &to.ip))
+		    o->probe.to.port == to.port && net_ip_eq(&o->probe.to.ip, &to.ip))
 			return o;
 	}
 	return NULL;

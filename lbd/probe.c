@@ -103,8 +103,8 @@ static bool is_kept_usable(struct probe *p)
 static bool may_keep(const struct probe *p, enum check_status status)
 {
 	return !p->last && status == CHECK_STATUS_L7OK &&
-	    p->now.uses < p->conf->reuse &&
-	    p->conf->interval <= KEEP_INTERVAL_MAX_MS && p->n < sizeof(p->buf);
+	    p->now.uses < p->conf->reuse && p->conf->interval <= KEEP_INTERVAL_MAX_MS &&
+	    p->n < sizeof(p->buf);
 }
 
 /* --- the end ------------------------------------------------------------------ */
