@@ -313,6 +313,7 @@ class Keeper:
         self.served, self.ended = [], []
         self.status = 200
         self.silent = False  # new connections get no answer
+        self.patience = 10**6  # requests of a connection that are answered
         self.reply = self.plain
         self.after = lambda conn: True  # whether another request is read
         self.server = Server("keeper", handler=self._serve, tls=tls)
@@ -334,6 +335,8 @@ class Keeper:
                     data += chunk
                 head, _, data = data.partition(b"\r\n\r\n")
                 mine.append(head.decode())
+                if len(mine) > self.patience:
+                    return
                 if silent:
                     conn.recv(1)
                     return
@@ -403,6 +406,15 @@ def test_a_kept_connection_that_was_closed_says_nothing(daemon, keeper):
     d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
     keeper.wait(20)
     assert {len(r) for r in keeper.served[:-2]} == {2}
+    assert server_status(d, "a")["status"] == "UP" and "is DOWN" not in d.log
+
+
+def test_a_kept_connection_that_ends_instead_of_an_answer_says_nothing(daemon, keeper):
+    """The server ends it when it reads the third request: that is asked anew."""
+    keeper.patience = 2
+    d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
+    keeper.wait(20)
+    assert {len(r) for r in keeper.served[:-1]} == {3}
     assert server_status(d, "a")["status"] == "UP" and "is DOWN" not in d.log
 
 
