@@ -321,17 +321,29 @@ static uint64_t raise_fd_limit(void)
 	return lim.rlim_cur;
 }
 
+/* Not for clients: checks may keep a connection each. */
+static uint64_t reserved_fds(const struct snapshot *s)
+{
+	uint64_t n = RESERVED_FDS;
+
+	for (size_t i = 0; i < s->n_backends; i++)
+		if (s->backends[i].conf->check.reuse > 1)
+			n += s->backends[i].n;
+	return n;
+}
+
 static int set_max_sessions(struct snapshot *s, struct err *e)
 {
 	uint64_t fds = raise_fd_limit(), want = s->conf->maxconn;
-	uint64_t most = fds > RESERVED_FDS + 2 ? (fds - RESERVED_FDS) / 2 : 1;
+	uint64_t reserved = reserved_fds(s);
+	uint64_t most = fds > reserved + 2 ? (fds - reserved) / 2 : 1;
 
 	if (want > most)
 		return err_set(e, -EMFILE,
 		    "maxconn: %" PRIu64 " connections need %" PRIu64
 		    " descriptors, but the limit is %" PRIu64
 		    "; raise LimitNOFILE= of the unit, or write maxconn: %" PRIu64,
-		    want, 2 * want + RESERVED_FDS, fds, most);
+		    want, 2 * want + reserved, fds, most);
 	s->hard_max_sessions = (unsigned)MIN(want ? want : most, UINT32_MAX / 2);
 	s->max_sessions = s->hard_max_sessions;
 	return 0;

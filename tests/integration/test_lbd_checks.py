@@ -484,3 +484,20 @@ def test_a_reload_and_a_stop_let_go_of_kept_connections(daemon, keeper):
     d.wait_exit()
     wait_until(lambda: len(keeper.ended) == len(keeper.served), 20, "the end of the last")
     assert set(keeper.ended) == {"eof"}
+
+
+def test_kept_connections_have_descriptors_of_their_own(daemon):
+    """Every place for clients is taken, and twenty servers are checked all the same."""
+    with Server("a") as a, Keeper() as k:
+        port = free_port()
+        servers = [{"name": f"a{i}", "address": a.address} for i in range(20)]
+        d = daemon("lbd", config(servers, port, check=check(k.server.port, reuse=1000)),
+                   wrapper=["prlimit", "--nofile=160:160", "--"])
+        status = d.status()["lbd"]
+        assert status["max_sessions"] == (160 - 26 - 20) // 2
+        clients = [connect(port) for _ in range(status["max_sessions"])]
+        wait_until(lambda: d.status()["lbd"]["sessions"] == len(clients), 20, "all sessions")
+        k.wait(100)
+        assert "is DOWN" not in d.log and "no descriptor is left" not in d.log
+        for s in clients:
+            s.close()
