@@ -321,14 +321,14 @@ static uint64_t raise_fd_limit(void)
 	return lim.rlim_cur;
 }
 
-/* Not for clients: checks may keep a connection each. */
+/* Not for clients: a check has the connection that it keeps and the one it begins with. */
 static uint64_t reserved_fds(const struct snapshot *s)
 {
 	uint64_t n = RESERVED_FDS;
 
 	for (size_t i = 0; i < s->n_backends; i++)
 		if (s->backends[i].conf->check.reuse > 1)
-			n += s->backends[i].n;
+			n += 2 * s->backends[i].n;
 	return n;
 }
 
