@@ -125,10 +125,12 @@ def test_a_server_that_is_killed_fails_nobody(daemon):
     on_a = ('proxy="be"', 'server="a"')
     assert value("backend_connection_errors_total", 'proxy="be"') == 0
     assert value("server_redispatch_warnings_total", *on_a) >= 2000 / SLOW - 16
-    # Who had sent what nobody read is reset; the others see an end in order.
+    # Who had sent what nobody read is reset; the others see an end in order.  The kernel may
+    # close the connections of a process that ends before its port, so that who comes again at
+    # once meets the same end.
     resets = [f for f in failures if f != "ended early"]
-    assert len(resets) <= value("server_server_aborts_total", *on_a) <= len(loads), failures
-    assert len(failures) <= len(loads), failures
+    assert len(resets) <= value("server_server_aborts_total", *on_a) <= 2 * len(loads), failures
+    assert len(failures) <= 2 * len(loads), failures
     assert server_status(d, "a")["status"] == "UP"
 
 
