@@ -1,23 +1,15 @@
 /* Health checks: see check.h. */
 #include "lbd/check.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "common/clock.h"
-#include "common/fd.h"
 #include "common/loop.h"
 #include "common/tls.h"
-#include "lbd/proxyproto.h"
-
-enum phase { PHASE_IDLE, PHASE_CONNECT, PHASE_HANDSHAKE, PHASE_SEND, PHASE_RECEIVE };
-
-enum { REPLY_MAX = 64, REQUEST_MAX = 1024 };
+#include "lbd/probe.h"
 
 /*
  * A reload makes the checks anew.  One that is under way is not cut, since a server that
@@ -29,16 +21,9 @@ struct check {
 	const struct snap_backend *backend;
 	const struct snap_server *server;
 	const struct check_conf *conf;
-	struct tls_context *tls_context;
-	struct event io, timer;
-	enum phase phase;
-	int fd;
-	struct net_endpoint to; /* what is asked */
-	struct tls *tls;
-	uint64_t started;
+	struct event timer;
+	struct probe probe;
 	uint64_t delay; /* of the next check alone, to spread them */
-	char buf[REQUEST_MAX];
-	size_t n, sent;
 };
 
 struct checks {
@@ -57,33 +42,36 @@ struct checks {
 	struct check *list;
 };
 
-static void on_io(evutil_socket_t fd, short what, void *arg);
-static void wait_io(struct check *c);
 static void reap(struct checks *all);
 static void tell_stopped(struct checks *all);
 
-static bool is_tls(const struct check_conf *c)
-{
-	return c->type == CHECK_TLS || c->type == CHECK_HTTPS;
-}
-
-static bool is_http(const struct check_conf *c)
-{
-	return c->type == CHECK_HTTP || c->type == CHECK_HTTPS;
-}
-
 /* --- results --------------------------------------------------------------- */
+
+uint64_t check_delay(const struct check_conf *k, const struct server_live *l)
+{
+	uint64_t factor = l->admin & SERVER_RETIRED ? CHECK_RETIRED_FACTOR : 1;
+
+	if (health_in_transition(&l->health))
+		return factor * (k->fast_interval ? k->fast_interval : k->interval);
+	if (!health_up(&l->health))
+		return factor * (k->down_interval ? k->down_interval : k->interval);
+	return factor * k->interval;
+}
 
 static uint64_t next_delay(const struct check *c)
 {
-	const struct server_live *l = c->server->live;
-	const struct check_conf *k = c->conf;
+	return check_delay(c->conf, c->server->live);
+}
 
-	if (health_in_transition(&l->health))
-		return k->fast_interval ? k->fast_interval : k->interval;
-	if (!health_up(&l->health))
-		return k->down_interval ? k->down_interval : k->interval;
-	return k->interval;
+/* Few checks, of intervals of some seconds, begin together at whole seconds, when there
+ * is other work as well: a process that sleeps in between needs half the time, most of
+ * which goes into waking up.  None begins later than its interval says. */
+enum { TOGETHER_MAX = 16, TOGETHER_INTERVAL_MIN_MS = 2000 };
+
+static bool is_together(const struct check *c, uint64_t ms)
+{
+	return c->all->n <= TOGETHER_MAX && ms >= TOGETHER_INTERVAL_MIN_MS &&
+	    ms % 1000 == 0;
 }
 
 static void schedule(struct check *c, uint64_t ms)
@@ -94,14 +82,16 @@ static void schedule(struct check *c, uint64_t ms)
 	(void)event_add(&c->timer, &tv);
 }
 
-static void hang_up(struct check *c)
+static void schedule_next(struct check *c)
 {
-	(void)event_del(&c->io);
-	if (c->tls)
-		(void)tls_shutdown(c->tls);
-	c->tls = tls_free(c->tls);
-	c->fd = fd_close(c->fd);
-	c->phase = PHASE_IDLE;
+	uint64_t ms = next_delay(c);
+
+	if (is_together(c, ms))
+		ms = check_ms_to_second(clock_boot_ms(), ms);
+	else
+		ms += c->delay;
+	c->delay = 0;
+	schedule(c, ms);
 }
 
 void check_note_transition(struct server_live *l, bool up)
@@ -119,14 +109,14 @@ void check_note_transition(struct server_live *l, bool up)
 	}
 }
 
-static void finish(struct check *c, enum check_status status, const char *info)
+static void on_done(struct probe *p, enum check_status status, const char *info)
 {
+	struct check *c = CONTAINER_OF(p, struct check, probe);
 	struct server_live *l = c->server->live;
 	struct checks *all = c->all;
 	bool ok = check_status_ok(status), first = l->health.unchecked;
 	enum health_change change;
 
-	hang_up(c);
 	if (all->over) {
 		tell_stopped(all);
 		return;
@@ -135,15 +125,15 @@ static void finish(struct check *c, enum check_status status, const char *info)
 	l->running = false;
 	l->checks++;
 	l->status = status;
-	l->duration_ms = (unsigned)(clock_boot_ms() - c->started);
+	l->code = p->code;
+	l->duration_ms = (unsigned)(clock_boot_ms() - p->started);
 	snprintf(l->info, sizeof(l->info), "%s", info ? info : "");
 	if (!ok && health_up(&l->health))
 		l->failures++;
 	change = health_add(&l->health, ok);
 	if (change != HEALTH_SAME)
 		check_note_transition(l, change == HEALTH_WENT_UP);
-	schedule(c, next_delay(c) + c->delay);
-	c->delay = 0;
+	schedule_next(c);
 	all->ops->checked(all->arg, c->backend, c->server);
 	if (change != HEALTH_SAME)
 		all->ops->changed(
@@ -152,288 +142,25 @@ static void finish(struct check *c, enum check_status status, const char *info)
 		all->ops->ready(all->arg);
 }
 
-static void fail_errno(struct check *c, int error)
+static void on_certified(struct probe *p, const struct tls *tls)
 {
-	if (error == ETIMEDOUT)
-		finish(c, CHECK_STATUS_L4TOUT, NULL);
-	else
-		finish(c, CHECK_STATUS_L4CON, strerror(error));
-}
+	struct check *c = CONTAINER_OF(p, struct check, probe);
+	struct server_live *l = c->server->live;
+	const char *name = c->conf->sni;
 
-static void time_out(struct check *c)
-{
-	switch (c->phase) {
-	case PHASE_HANDSHAKE:
-		finish(c, CHECK_STATUS_L6TOUT, NULL);
-		break;
-	case PHASE_SEND:
-	case PHASE_RECEIVE:
-		finish(c, CHECK_STATUS_L7TOUT, NULL);
-		break;
-	default:
-		finish(c, CHECK_STATUS_L4TOUT, NULL);
-	}
-}
-
-/* --- HTTP -------------------------------------------------------------------- */
-
-static bool is_expected(const struct check_conf *c, unsigned code)
-{
-	for (size_t i = 0; i < c->expect.n; i++) {
-		const struct conf_status *s =
-		    conf_list_items(&c->expect, struct conf_status) + i;
-
-		if (code >= s->low && code <= s->high)
-			return true;
-	}
-	return false;
-}
-
-/* HTTP/1.1 with a Host, because some servers refuse a request without; and a name of
- * our own in their logs. */
-static void write_request(struct check *c)
-{
-	const char *host = c->conf->host ? c->conf->host : c->conf->sni;
-	int n;
-
-	n = snprintf(c->buf, sizeof(c->buf),
-	    "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: okd-lbd-check\r\n"
-	    "Accept: */*\r\nConnection: close\r\n\r\n",
-	    c->conf->path, host ? host : c->server->conf->address);
-	c->n = (size_t)MIN(n, (int)sizeof(c->buf) - 1);
-	c->sent = 0;
-	c->phase = PHASE_SEND;
-}
-
-static ssize_t io_write(struct check *c)
-{
-	ssize_t n;
-
-	if (c->tls)
-		return tls_write(c->tls, c->buf + c->sent, c->n - c->sent);
-	n = send(c->fd, c->buf + c->sent, c->n - c->sent, MSG_NOSIGNAL);
-	return n < 0 ? -errno : n;
-}
-
-static ssize_t io_read(struct check *c, char *to, size_t max)
-{
-	ssize_t n;
-
-	if (c->tls)
-		return tls_read(c->tls, to, max);
-	n = recv(c->fd, to, max, 0);
-	return n < 0 ? -errno : n;
-}
-
-static void drain_body(struct check *c)
-{
-	char drop[2048];
-
-	for (int i = 0; i < 8 && io_read(c, drop, sizeof(drop)) > 0; i++)
-		;
-}
-
-static void on_reply(struct check *c, unsigned code)
-{
-	char info[64];
-	bool ok = is_expected(c->conf, code);
-
-	if (!c->all->over)
-		c->server->live->code = code;
-	drain_body(c);
-	snprintf(info, sizeof(info), "HTTP status %u", code);
-	finish(c, ok ? CHECK_STATUS_L7OK : CHECK_STATUS_L7STS, ok ? NULL : info);
-}
-
-static int step_send(struct check *c)
-{
-	ssize_t n = io_write(c);
-
-	if (n < 0)
-		return (int)n;
-	c->sent += (size_t)n;
-	if (c->sent == c->n) {
-		c->n = 0;
-		c->phase = PHASE_RECEIVE;
-	}
-	return 0;
-}
-
-/* 1 when the check is done. */
-static int step_receive(struct check *c)
-{
-	ssize_t n = io_read(c, c->buf + c->n, REPLY_MAX - c->n);
-	unsigned code = 0;
-
-	if (n < 0)
-		return (int)n;
-	c->n += (size_t)n;
-	switch (check_reply_parse(c->buf, c->n, &code)) {
-	case CHECK_REPLY_STATUS:
-		on_reply(c, code);
-		return 1;
-	case CHECK_REPLY_MORE:
-		if (n > 0)
-			return 0;
-		finish(c, CHECK_STATUS_L7RSP, "the reply ended early");
-		return 1;
-	case CHECK_REPLY_BAD:
-		break;
-	}
-	finish(c, CHECK_STATUS_L7RSP, "the reply is no HTTP");
-	return 1;
-}
-
-/* --- phases -------------------------------------------------------------------- */
-
-/* A server that expects a PROXY header is told that no client is behind this.  What is
- * checked at another address or port is not what connections go to. */
-static int send_header(const struct check *c)
-{
-	unsigned version = (unsigned)c->server->conf->send_proxy;
-	const struct proxyproto nobody = { 0 };
-	char buf[PROXYPROTO_FORMAT_MAX];
-	ssize_t n, len;
-
-	if (!version || c->conf->port || c->conf->address.family)
-		return 0;
-	len = (ssize_t)proxyproto_format(&nobody, version, buf);
-	n = send(c->fd, buf, (size_t)len, MSG_NOSIGNAL);
-	return n == len ? 0 : n < 0 ? -errno : -EIO;
-}
-
-static int begin_tls(struct check *c)
-{
-	struct linger off = { 0 };
-	int r;
-
-	(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-	r = send_header(c);
-	if (r < 0)
-		return r == -EAGAIN ? -EIO : r;
-	if (!is_tls(c->conf)) {
-		write_request(c);
-		return 0;
-	}
-	c->phase = PHASE_HANDSHAKE;
-	return tls_connect(&c->tls, c->tls_context, c->fd, c->conf->sni);
-}
-
-/* 1 when the check is done. */
-static int step_connect(struct check *c)
-{
-	int error = 0;
-	socklen_t len = sizeof(error);
-
-	(void)getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-	if (error) {
-		fail_errno(c, error);
-		return 1;
-	}
-	if (c->conf->type != CHECK_TCP)
-		return begin_tls(c);
-	finish(c, CHECK_STATUS_L4OK, NULL);
-	return 1;
-}
-
-static void note_certificate(
-    struct server_live *l, const struct tls *tls, const char *name)
-{
+	/* A session that was resumed goes by the certificate that is known. */
+	if (c->all->over || (l->not_after && tls_resumed(tls)))
+		return;
 	l->not_after = tls_peer_not_after(tls);
 	if (!tls_peer_issuer(tls, l->issuer, sizeof(l->issuer)))
 		l->issuer[0] = '\0';
 	l->misnamed = name && !tls_peer_is(tls, name);
 }
 
-static int step_handshake(struct check *c)
-{
-	int r = tls_handshake(c->tls);
-
-	if (r < 0)
-		return r;
-	if (!c->all->over)
-		note_certificate(c->server->live, c->tls, c->conf->sni);
-	if (is_http(c->conf)) {
-		write_request(c);
-		return 0;
-	}
-	finish(c, CHECK_STATUS_L6OK, NULL);
-	return 1;
-}
-
-static int step(struct check *c)
-{
-	switch (c->phase) {
-	case PHASE_CONNECT:
-		return step_connect(c);
-	case PHASE_HANDSHAKE:
-		return step_handshake(c);
-	case PHASE_SEND:
-		return step_send(c);
-	case PHASE_RECEIVE:
-		return step_receive(c);
-	case PHASE_IDLE:
-		break;
-	}
-	return 1;
-}
-
-static void fail_step(struct check *c, int r)
-{
-	char info[128];
-
-	snprintf(info, sizeof(info), "%s",
-	    r == -EPROTO && c->tls ? tls_why(c->tls) : strerror(-r));
-	if (c->phase == PHASE_HANDSHAKE)
-		finish(c, CHECK_STATUS_L6RSP, info);
-	else if (c->phase == PHASE_CONNECT)
-		finish(c, CHECK_STATUS_SOCKERR, info);
-	else
-		finish(c, CHECK_STATUS_L7RSP, info);
-}
-
-static bool wants_write(const struct check *c)
-{
-	if (c->phase == PHASE_CONNECT)
-		return true;
-	return c->tls ? tls_wants_write(c->tls) : c->phase == PHASE_SEND;
-}
-
-/* The deadline counts from the start of the check, whatever it waits for. */
-static void wait_io(struct check *c)
-{
-	uint64_t limit = c->conf->timeout ? c->conf->timeout : c->conf->interval;
-	uint64_t used = clock_boot_ms() - c->started;
-	struct timeval tv = ms_to_tv(used < limit ? limit - used : 1);
-	short what = wants_write(c) ? EV_WRITE : EV_READ;
-
-	(void)event_del(&c->io);
-	(void)event_assign(&c->io, loop_base(c->all->loop), c->fd, what, on_io, c);
-	(void)event_add(&c->io, &tv);
-}
-
-static void run_io(struct check *c)
-{
-	int r;
-
-	do
-		r = step(c);
-	while (r == 0);
-	if (r == -EAGAIN)
-		wait_io(c);
-	else if (r < 0)
-		fail_step(c, r);
-}
-
-static void on_io(evutil_socket_t fd, short what, void *arg)
-{
-	struct check *c = arg;
-
-	if (what & EV_TIMEOUT)
-		time_out(c);
-	else
-		run_io(c);
-}
+static const struct probe_ops probe_ops = {
+	.done = on_done,
+	.certified = on_certified,
+};
 
 static struct net_endpoint target_of(const struct check *c)
 {
@@ -446,48 +173,31 @@ static struct net_endpoint target_of(const struct check *c)
 	return to;
 }
 
-static int check_connect(struct check *c)
+static void begin(struct check *c)
 {
-	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-	union net_sockaddr sa;
-	socklen_t len;
-	int off = 0, r;
+	struct net_endpoint to = target_of(c);
 
-	c->to = target_of(c);
-	len = net_endpoint_to_sa(&c->to, &sa);
-	c->fd = socket(sa.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (c->fd < 0)
-		return -errno;
-	if (c->server->conf->source.family) {
-		r = net_bind_source(c->fd, &c->server->conf->source);
-		if (r < 0)
-			return r;
-	}
-	/* No third packet before the close, and a reset with it. */
-	(void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
-	(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
-	if (connect(c->fd, &sa.sa, len) < 0 && errno != EINPROGRESS)
-		return -errno;
-	return 0;
+	(void)event_del(&c->timer);
+	c->server->live->running = true;
+	c->server->live->code = 0;
+	probe_ask(&c->probe, &to);
 }
 
+/* Timers are not exact: others that are meant for the same moment begin with this one. */
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct check *c = arg;
-	int r;
+	struct checks *all = c->all;
+	uint64_t now = clock_boot_ms();
 
-	c->started = clock_boot_ms();
-	c->server->live->running = true;
-	c->server->live->code = 0;
-	c->n = 0;
-	c->phase = PHASE_CONNECT;
-	r = check_connect(c);
-	if (r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM)
-		finish(c, CHECK_STATUS_SOCKERR, strerror(-r));
-	else if (r < 0)
-		fail_errno(c, -r);
-	else
-		wait_io(c);
+	begin(c);
+	for (size_t i = 0; all->n <= TOGETHER_MAX && i < all->n; i++) {
+		struct check *o = &all->list[i];
+
+		if (event_pending(&o->timer, EV_TIMEOUT, NULL) &&
+		    o->server->live->check_due <= now + CHECK_SLACK_MS)
+			begin(o);
+	}
 }
 
 /* --- one set of checks after another --------------------------------------------- */
@@ -519,22 +229,6 @@ static bool asks_the_same(const struct check *a, const struct check *b)
 	    net_ip_eq(&s->source, &t->source);
 }
 
-/* c goes on where old is. */
-static void inherit(struct check *c, struct check *old)
-{
-	(void)event_del(&old->io);
-	c->phase = old->phase;
-	c->fd = TAKE_FD(old->fd);
-	c->tls = TAKE(old->tls);
-	c->to = old->to;
-	c->started = old->started;
-	memcpy(c->buf, old->buf, sizeof(c->buf));
-	c->n = old->n;
-	c->sent = old->sent;
-	old->phase = PHASE_IDLE;
-	wait_io(c);
-}
-
 /* The check under way that answers c's question; NULL: there is none. */
 static struct check *find_running(struct checks *old, const struct check *c)
 {
@@ -543,8 +237,8 @@ static struct check *find_running(struct checks *old, const struct check *c)
 	for (size_t i = 0; old && i < old->n; i++) {
 		struct check *o = &old->list[i];
 
-		if (o->phase != PHASE_IDLE && asks_the_same(o, c) &&
-		    o->to.port == to.port && net_ip_eq(&o->to.ip, &to.ip))
+		if (probe_is_asking(&o->probe) && asks_the_same(o, c) &&
+		    o->probe.to.port == to.port && net_ip_eq(&o->probe.to.ip, &to.ip))
 			return o;
 	}
 	return NULL;
@@ -553,7 +247,7 @@ static struct check *find_running(struct checks *old, const struct check *c)
 static bool any_running(const struct checks *all)
 {
 	for (size_t i = 0; i < all->n; i++)
-		if (all->list[i].phase != PHASE_IDLE)
+		if (probe_is_asking(&all->list[i].probe))
 			return true;
 	return false;
 }
@@ -590,8 +284,10 @@ static void retire(struct checks *all, struct checks *successor)
 		list_append(&successor->retired, it);
 		CONTAINER_OF(it, struct checks, link)->successor = successor;
 	}
-	for (size_t i = 0; i < all->n; i++)
+	for (size_t i = 0; i < all->n; i++) {
 		(void)event_del(&all->list[i].timer);
+		probe_retire(&all->list[i].probe);
+	}
 	all->successor = successor;
 	all->over = true;
 	list_append(&successor->retired, &all->link);
@@ -610,7 +306,7 @@ static int make_contexts(struct checks *all, const struct snapshot *snap, struct
 		struct tls_client_options o = { .ca = k->ca, .resume_ms = RESUME_MS };
 		int r;
 
-		if (!is_tls(k))
+		if (k->type != CHECK_TLS && k->type != CHECK_HTTPS)
 			continue;
 		r = tls_client_new(&all->contexts[i], &o, e);
 		if (r < 0)
@@ -628,9 +324,8 @@ static void add_check(
 	c->backend = &snap->backends[backend];
 	c->server = &c->backend->servers[server];
 	c->conf = &c->backend->conf->check;
-	c->tls_context = all->contexts[backend];
-	c->fd = -1;
-	(void)event_assign(&c->io, loop_base(all->loop), -1, EV_READ, on_io, c);
+	probe_init(&c->probe, all->loop, c->conf, c->server->conf,
+	    all->contexts[backend], &probe_ops);
 	(void)evtimer_assign(&c->timer, loop_base(all->loop), on_timer, c);
 }
 
@@ -686,10 +381,12 @@ void checks_start(struct checks *all, struct checks *old)
 		all->first_left += all->list[i].server->live->health.unchecked;
 	for (size_t i = 0; i < all->n; i++) {
 		struct check *c = &all->list[i], *running = find_running(old, c);
-		uint64_t spread = c->conf->interval * i / all->n;
+		uint64_t spread = is_together(c, c->conf->interval)
+		    ? 0
+		    : c->conf->interval * i / all->n;
 
 		if (running) {
-			inherit(c, running);
+			probe_take_over(&c->probe, &running->probe);
 		} else if (c->server->live->health.unchecked) {
 			c->delay = spread;
 			schedule(c, 0);
@@ -712,8 +409,9 @@ static void stop_some(struct checks *all)
 		struct check *c = &all->list[i];
 
 		(void)event_del(&c->timer);
-		if (c->phase == PHASE_CONNECT)
-			hang_up(c);
+		probe_retire(&c->probe);
+		if (c->probe.phase == PROBE_CONNECT)
+			probe_cut(&c->probe);
 	}
 }
 
@@ -737,7 +435,7 @@ struct checks *checks_free(struct checks *all)
 		struct check *c = &all->list[i];
 
 		(void)event_del(&c->timer);
-		hang_up(c);
+		probe_deinit(&c->probe);
 		if (!all->over)
 			c->server->live->running = false;
 	}

@@ -44,5 +44,25 @@ void checks_stop(struct checks *c);
 /* Cuts what is under way. */
 struct checks *checks_free(struct checks *c);
 DEFINE_FREEP(checks)
+
+enum {
+	CHECK_SLACK_MS = 16, /* of the loop's timers, either way */
+	/* A server that has retired gets nothing whatever it answers: that it does is
+	 * news, and no more than that. */
+	CHECK_RETIRED_FACTOR = 10,
+};
+
+/* Milliseconds until the next check of a server in that state. */
+uint64_t check_delay(const struct check_conf *k, const struct server_live *l);
+
+/* Milliseconds to the last whole second of the boot clock that is at most ms away: what is
+ * to be done then is done together. */
+static inline uint64_t check_ms_to_second(uint64_t now, uint64_t ms)
+{
+	uint64_t at = now + ms + CHECK_SLACK_MS;
+
+	return at - at % 1000 - now;
+}
+
 /* Books a change of state: when, for how long it was down. */
 void check_note_transition(struct server_live *l, bool up);

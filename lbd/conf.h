@@ -38,6 +38,7 @@ struct check_conf {
 	int type; /* enum conf_check_type */
 	uint64_t interval, fast_interval, down_interval, timeout; /* ms, none is 0 */
 	uint64_t rise, fall;
+	uint64_t reuse;        /* HTTP checks over one connection */
 	uint64_t port;         /* 0: the server's */
 	struct net_ip address; /* family 0: the server's */
 	char *path, *host, *sni, *ca;

@@ -59,7 +59,7 @@ static void add_control_plane(const struct cluster *c, const char *name, unsigne
 	    "  - name: %s\n"
 	    "    balance: roundrobin\n"
 	    "    check: {type: https, path: %s, sni: \"api-int.%s\", expect: [200], "
-	    "interval: 3s, timeout: 2s, rise: 2, fall: 2}\n"
+	    "interval: 3s, timeout: 2s, rise: 2, fall: 2, reuse: 10}\n"
 	    "    servers:\n",
 	    name, path, c->domain);
 	add_role(c, NODE_BOOTSTRAP, port, bootstrap, out);
@@ -87,7 +87,7 @@ static void add_ingress(
 	    "  - name: %s\n"
 	    "    balance: source\n"
 	    "    check: {type: http, port: 1936, path: /healthz/ready, expect: [200], "
-	    "interval: 5s, timeout: 2s, rise: 2, fall: 2}\n"
+	    "interval: 5s, timeout: 2s, rise: 2, fall: 2, reuse: 10}\n"
 	    "    servers:\n",
 	    name);
 	add_role(c, NODE_WORKER, port, "", out);

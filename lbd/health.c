@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 void health_init(struct health *h, unsigned rise, unsigned fall)
 {
@@ -121,4 +122,68 @@ enum check_reply check_reply_parse(const char *buf, size_t n, unsigned *code)
 	*code = (unsigned)(buf[9] - '0') * 100 + (unsigned)(buf[10] - '0') * 10 +
 	    (unsigned)(buf[11] - '0');
 	return *code >= 100 && *code <= 599 ? CHECK_REPLY_STATUS : CHECK_REPLY_BAD;
+}
+
+/* The value of a line of the head when that is its name, without the blanks before it. */
+static const char *value_of(const char *line, const char *end, const char *name)
+{
+	size_t n = strlen(name);
+
+	if ((size_t)(end - line) <= n || strncasecmp(line, name, n) != 0 ||
+	    line[n] != ':')
+		return NULL;
+	for (line += n + 1; line < end && (*line == ' ' || *line == '\t'); line++)
+		;
+	return line;
+}
+
+static bool is_word(const char *value, const char *end, const char *word)
+{
+	size_t n = strlen(word);
+
+	return (size_t)(end - value) == n && strncasecmp(value, word, n) == 0;
+}
+
+/* -1: no plain number. */
+static long length_of(const char *value, const char *end)
+{
+	long n = 0;
+
+	if (value == end || end - value > 6)
+		return -1;
+	for (; value < end; value++) {
+		if (!is_digit(*value))
+			return -1;
+		n = n * 10 + (*value - '0');
+	}
+	return n;
+}
+
+bool check_reply_keeps(const char *buf, size_t n)
+{
+	const char *end = memmem(buf, n, "\r\n\r\n", 4), *line, *next;
+	long length = -1;
+
+	/* HTTP/1.0 ends with the connection, and 1xx is not the reply yet. */
+	if (!end || n < 12 || memcmp(buf, "HTTP/1.1 ", 9) != 0 || buf[9] == '1')
+		return false;
+	for (line = buf; line < end; line = next + 2) {
+		const char *value;
+
+		next = memmem(line, (size_t)(end + 2 - line), "\r\n", 2);
+		value = value_of(line, next, "connection");
+		if (value && !is_word(value, next, "keep-alive"))
+			return false;
+		if (value_of(line, next, "transfer-encoding"))
+			return false;
+		value = value_of(line, next, "content-length");
+		if (!value)
+			continue;
+		if (length >= 0)
+			return false;
+		length = length_of(value, next);
+		if (length < 0)
+			return false;
+	}
+	return length >= 0 && (size_t)(end + 4 - buf) + (size_t)length == n;
 }

@@ -56,3 +56,7 @@ enum check_reply {
 /* Looks at the first n bytes of a reply; fills code (100-599) with CHECK_REPLY_STATUS.
  */
 enum check_reply check_reply_parse(const char *buf, size_t n, unsigned *code);
+/* Whether the n bytes are a whole reply and nothing else, after which the server reads
+ * another request (RFC 9112, 6.3 and 9.3).  Says no where it is not sure: a length that
+ * is not written plainly, for example. */
+bool check_reply_keeps(const char *buf, size_t n);

@@ -277,11 +277,19 @@ static void tick_backend(struct snap_backend *b, bool *changed)
 	}
 }
 
+static void schedule_tick(struct lbd *l)
+{
+	struct timeval tv = ms_to_tv(check_ms_to_second(clock_boot_ms(), 1000));
+
+	(void)event_add(l->tick, &tv);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct lbd *l = arg;
 	bool changed = false;
 
+	schedule_tick(l);
 	for (size_t i = 0; i < l->snap->n_frontends; i++)
 		live_tick(l->snap->frontends[i].live,
 		    offsetof(struct live_counters, connections));
@@ -313,17 +321,29 @@ static uint64_t raise_fd_limit(void)
 	return lim.rlim_cur;
 }
 
+/* Not for clients: a check has the connection that it keeps and the one it begins with. */
+static uint64_t reserved_fds(const struct snapshot *s)
+{
+	uint64_t n = RESERVED_FDS;
+
+	for (size_t i = 0; i < s->n_backends; i++)
+		if (s->backends[i].conf->check.reuse > 1)
+			n += 2 * s->backends[i].n;
+	return n;
+}
+
 static int set_max_sessions(struct snapshot *s, struct err *e)
 {
 	uint64_t fds = raise_fd_limit(), want = s->conf->maxconn;
-	uint64_t most = fds > RESERVED_FDS + 2 ? (fds - RESERVED_FDS) / 2 : 1;
+	uint64_t reserved = reserved_fds(s);
+	uint64_t most = fds > reserved + 2 ? (fds - reserved) / 2 : 1;
 
 	if (want > most)
 		return err_set(e, -EMFILE,
 		    "maxconn: %" PRIu64 " connections need %" PRIu64
 		    " descriptors, but the limit is %" PRIu64
 		    "; raise LimitNOFILE= of the unit, or write maxconn: %" PRIu64,
-		    want, 2 * want + RESERVED_FDS, fds, most);
+		    want, 2 * want + reserved, fds, most);
 	s->hard_max_sessions = (unsigned)MIN(want ? want : most, UINT32_MAX / 2);
 	s->max_sessions = s->hard_max_sessions;
 	return 0;
@@ -594,13 +614,13 @@ static int start_threads(struct lbd *l, unsigned n)
 
 static int start_timers(struct lbd *l)
 {
-	struct timeval second = { .tv_sec = 1 }, hold = ms_to_tv(HOLD_MS);
+	struct timeval hold = ms_to_tv(HOLD_MS);
 
-	l->tick = event_new(loop_base(l->loop), -1, EV_PERSIST, on_tick, l);
+	l->tick = evtimer_new(loop_base(l->loop), on_tick, l);
 	l->hold = evtimer_new(loop_base(l->loop), on_hold, l);
-	if (!l->tick || !l->hold || event_add(l->tick, &second) < 0 ||
-	    event_add(l->hold, &hold) < 0)
+	if (!l->tick || !l->hold || event_add(l->hold, &hold) < 0)
 		return -ENOMEM;
+	schedule_tick(l);
 	return 0;
 }
 

@@ -283,6 +283,8 @@ static int post_restart(struct http_req *r, void *arg)
 
 	install_restart(l->install);
 	lbd_look(l);
+	/* The bootstrap's would wait as they do after its retirement. */
+	lbd_restart_checks(l);
 	http_reply_empty(r, 204);
 	return 0;
 }

@@ -299,3 +299,205 @@ def test_a_check_goes_where_it_is_told(daemon):
         assert server_status(d, "a")["status"] == "UP"
         b.stop()
         wait_status(d, "a", "DOWN", timeout=20)
+
+
+# --- checks that share a connection ---------------------------------------------------
+
+
+class Keeper:
+    """What is checked over connections that are kept.  served[i] are the requests of the
+    connection that was accepted as the i-th; reply(path) makes the bytes of an answer, in
+    pieces."""
+
+    def __init__(self, tls=None):
+        self.served, self.ended = [], []
+        self.status = 200
+        self.silent = False  # new connections get no answer
+        self.patience = 10**6  # requests of a connection that are answered
+        self.reply = self.plain
+        self.after = lambda conn: True  # whether another request is read
+        self.server = Server("keeper", handler=self._serve, tls=tls)
+
+    def plain(self):
+        return [b"HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\nok" % self.status]
+
+    def _serve(self, conn, server):
+        mine, silent = [], self.silent
+        self.served.append(mine)
+        try:
+            data = b""
+            while True:
+                while b"\r\n\r\n" not in data:
+                    chunk = conn.recv(4096)
+                    if not chunk:
+                        self.ended.append("eof")
+                        return
+                    data += chunk
+                head, _, data = data.partition(b"\r\n\r\n")
+                mine.append(head.decode())
+                if len(mine) > self.patience:
+                    return
+                if silent:
+                    conn.recv(1)
+                    return
+                for piece in self.reply():
+                    conn.sendall(piece)
+                if not self.after(conn):
+                    return
+        except OSError as e:
+            self.ended.append(repr(e))
+
+    @property
+    def asked(self):
+        return sum(map(len, self.served))
+
+    def wait(self, n):
+        """Until so many more requests have come."""
+        n += self.asked
+        wait_until(lambda: self.asked >= n, 20, "requests")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.server.stop()
+
+
+@pytest.fixture(params=["http", "https"])
+def keeper(request, tmp_path):
+    tls = server_context(str(tmp_path)) if request.param == "https" else None
+    with Server("a") as a, Keeper(tls) as k:
+        k.servers, k.kind = [{"name": "a", "address": a.address}], request.param
+        k.check = lambda **more: check(k.server.port, kind=k.kind, interval="20ms", **more)
+        yield k
+
+
+def test_checks_share_a_connection(daemon, keeper):
+    port = free_port()
+    daemon("lbd", config(keeper.servers, port, check=keeper.check(reuse=4)))
+    wait_until(lambda: len(keeper.served) >= 4, 20, "connections")
+    for requests in keeper.served[:3]:
+        assert [("Connection: close" in r) for r in requests] == [False] * 3 + [True]
+    # What each check begins with is not seen by accept().
+    assert keeper.server.accepted == len(keeper.served)
+    wait_until(lambda: len(keeper.ended) >= 3, 20, "ends")
+    assert set(keeper.ended) == {"eof"}
+
+
+def test_each_check_has_a_connection_unless_told_otherwise(daemon, keeper):
+    daemon("lbd", config(keeper.servers, free_port(), check=keeper.check()))
+    wait_until(lambda: len(keeper.served) >= 4, 20, "connections")
+    assert all(len(r) == 1 and "Connection: close" in r[0] for r in keeper.served[:3])
+
+
+def test_an_answer_over_a_kept_connection_counts(daemon, keeper):
+    d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
+    keeper.wait(3)
+    assert len(keeper.served) == 1
+    keeper.status = 503
+    d.log_contains("Server be/a is DOWN, reason: Layer7 wrong status, code: 503")
+    keeper.status = 200
+    d.log_contains("Server be/a is UP")
+
+
+def test_a_kept_connection_that_was_closed_says_nothing(daemon, keeper):
+    """The server closes each connection after two answers, without a word."""
+    keeper.after = lambda conn: len(keeper.served[-1]) < 2
+    d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
+    keeper.wait(20)
+    assert {len(r) for r in keeper.served[:-2]} == {2}
+    assert server_status(d, "a")["status"] == "UP" and "is DOWN" not in d.log
+
+
+def test_a_kept_connection_that_ends_instead_of_an_answer_says_nothing(daemon, keeper):
+    """The server ends it when it reads the third request: that is asked anew."""
+    keeper.patience = 2
+    d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
+    keeper.wait(20)
+    assert {len(r) for r in keeper.served[:-1]} == {3}
+    assert server_status(d, "a")["status"] == "UP" and "is DOWN" not in d.log
+
+
+def test_a_closed_port_is_noticed_while_the_old_connection_answers(daemon, keeper):
+    d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
+    keeper.wait(3)
+    keeper.server.stop()
+    d.log_contains("Server be/a is DOWN, reason: Layer4 connection problem, "
+                   'info: "Connection refused"')
+    assert len(keeper.served) == 1
+
+
+def test_a_server_that_accepts_no_more_is_noticed_by_the_next_connection(daemon, keeper):
+    """It goes on answering over the old one; its port looks open."""
+    d = daemon("lbd", config(keeper.servers, free_port(),
+                             check={**keeper.check(reuse=5), "timeout": "500ms"}))
+    keeper.wait(1)
+    keeper.silent = True
+    d.log_contains(re.compile("Server be/a is DOWN, reason: Layer[67] timeout"))
+    answered = [r for r in keeper.served if len(r) > 1 or r is keeper.served[0]]
+    assert max(map(len, answered)) <= 5
+
+
+def odd_replies():
+    body = b"HTTP/1.1 200 X\r\nContent-Length: 2\r\n"
+    return {
+        "http/1.0": [b"HTTP/1.0 200 X\r\nContent-Length: 2\r\n\r\nok"],
+        "close": [body + b"Connection: close\r\n\r\nok"],
+        "chunked": [b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"],
+        "no length": [b"HTTP/1.1 200 X\r\n\r\nok"],
+        "too much": [body + b"\r\nok and more"],
+        "too little": [body + b"\r\no"],
+        "long": [b"HTTP/1.1 200 X\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000],
+    }
+
+
+@pytest.mark.parametrize("reply", odd_replies().values(), ids=odd_replies())
+def test_a_reply_of_another_shape_ends_its_connection(daemon, keeper, reply):
+    keeper.reply = lambda: reply
+    d = daemon("lbd", config(keeper.servers, free_port(), check=keeper.check(reuse=1000)))
+    wait_until(lambda: len(keeper.served) >= 4, 20, "connections")
+    assert {len(r) for r in keeper.served[:-1]} == {1}
+    assert server_status(d, "a")["status"] == "UP" and "is DOWN" not in d.log
+
+
+def test_a_reply_in_pieces(daemon, keeper):
+    """The head decides; the rest is there when the connection is used again."""
+    keeper.reply = lambda: [b"HTTP/1.1 200 X\r\nConnection: keep-alive\r\n",
+                            b"Content-Length: 2\r\n\r\n", b"o", b"k"]
+    d = daemon("lbd", config(keeper.servers, free_port(),
+                             check={**keeper.check(reuse=1000), "interval": "300ms"}))
+    keeper.wait(6)
+    assert len(keeper.served) < 6
+    assert server_status(d, "a")["status"] == "UP" and "is DOWN" not in d.log
+
+
+def test_a_reload_and_a_stop_let_go_of_kept_connections(daemon, keeper):
+    port = free_port()
+    check = {**keeper.check(reuse=1000), "interval": "30s"}
+    d = daemon("lbd", config(keeper.servers, port, check=check))
+    wait_until(lambda: keeper.asked == 1, 20, "the first check")
+    d.reload(config(keeper.servers, port, check=check))
+    wait_until(lambda: keeper.ended == ["eof"], 20, "the end of the first connection")
+    d.reload(config(keeper.servers, port, check={**check, "interval": "20ms"}))
+    keeper.wait(2)
+    d.signal(signal.SIGTERM)
+    d.wait_exit()
+    wait_until(lambda: len(keeper.ended) == len(keeper.served), 20, "the end of the last")
+    assert set(keeper.ended) == {"eof"}
+
+
+def test_kept_connections_have_descriptors_of_their_own(daemon):
+    """Every place for clients is taken, and twenty servers are checked all the same."""
+    with Server("a") as a, Keeper() as k:
+        port = free_port()
+        servers = [{"name": f"a{i}", "address": a.address} for i in range(20)]
+        d = daemon("lbd", config(servers, port, check=check(k.server.port, reuse=1000)),
+                   wrapper=["prlimit", "--nofile=160:160", "--"])
+        status = d.status()["lbd"]
+        assert status["max_sessions"] == (160 - 26 - 2 * 20) // 2
+        clients = [connect(port) for _ in range(status["max_sessions"])]
+        wait_until(lambda: d.status()["lbd"]["sessions"] == len(clients), 20, "all sessions")
+        k.wait(100)
+        assert "is DOWN" not in d.log and "no descriptor is left" not in d.log
+        for s in clients:
+            s.close()

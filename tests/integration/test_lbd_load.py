@@ -1,16 +1,18 @@
 """okd-lbd under load: reloads, a kill, thousands of silent connections."""
 
+import glob
 import hashlib
 import os
 import re
 import resource
 import socket
+import threading
 
 import pytest
 
 from harness import Daemon, free_port, wait_until
 from lbd_peers import Load, Server, ask, config, connect, server_status, spawn_load, wait_status
-from variant import SLOW
+from variant import SLOW, TOP
 
 
 @pytest.fixture
@@ -123,30 +125,38 @@ def test_a_server_that_is_killed_fails_nobody(daemon):
     on_a = ('proxy="be"', 'server="a"')
     assert value("backend_connection_errors_total", 'proxy="be"') == 0
     assert value("server_redispatch_warnings_total", *on_a) >= 2000 / SLOW - 16
-    # Who had sent what nobody read is reset; the others see an end in order.  The connection
-    # before, which a client has done with, may be on its way to the end yet.
+    # Who had sent what nobody read is reset; the others see an end in order.  The kernel may
+    # close the connections of a process that ends before its port, so that who comes again at
+    # once meets the same end.
     resets = [f for f in failures if f != "ended early"]
-    assert (len(resets) <= value("server_server_aborts_total", *on_a)
-            <= 2 * len(loads)), failures
-    assert len(failures) <= len(loads), failures
+    assert len(resets) <= value("server_server_aborts_total", *on_a) <= 2 * len(loads), failures
+    assert len(failures) <= 2 * len(loads), failures
     assert server_status(d, "a")["status"] == "UP"
 
 
-def test_a_killed_daemon_refuses_nobody(pair, tmp_path):
-    """R5: the service manager holds the listener and starts the next process; who comes in
-    between waits in the queue.  Only what was open at the kill is cut."""
+@pytest.fixture
+def manager(tmp_path):
+    """(arguments of a Daemon, port): started as by a service manager that holds its
+    listener."""
     port = free_port(hold=False)
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
     listener.listen(4096)
     listener.set_inheritable(True)
-    manager = tmp_path / "manager"
-    manager.write_text('#!/bin/bash\nexec 3<&%d\nLISTEN_FDS=1 LISTEN_PID=$$ exec "$@"\n'
-                       % listener.fileno())
-    manager.chmod(0o755)
-    d = Daemon("lbd", config(pair, port, frontend={"log": "none"}), wrapper=[str(manager)],
-               pass_fds=[listener.fileno()])
+    script = tmp_path / "manager"
+    script.write_text('#!/bin/bash\nexec 3<&%d\nLISTEN_FDS=1 LISTEN_PID=$$ exec "$@"\n'
+                      % listener.fileno())
+    script.chmod(0o755)
+    yield {"wrapper": [str(script)], "pass_fds": [listener.fileno()]}, port
+    listener.close()
+
+
+def test_a_killed_daemon_refuses_nobody(pair, manager):
+    """R5: the service manager holds the listener and starts the next process; who comes in
+    between waits in the queue.  Only what was open at the kill is cut."""
+    how, port = manager
+    d = Daemon("lbd", config(pair, port, frontend={"log": "none"}), **how)
     with d:
         loads = [Load(port) for _ in range(4)]
         for load in loads:
@@ -164,7 +174,42 @@ def test_a_killed_daemon_refuses_nobody(pair, tmp_path):
         assert not [f for f in failures if "Refused" in f]
         assert len(failures) <= 3 * len(loads)
         assert ask(port) in "ab"
-    listener.close()
+
+
+def cpu_seconds(pid):
+    """What the threads of a process have used so far."""
+    used = 0
+    for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        with open(path, encoding="ascii") as f:
+            used += int(f.read().split()[0])
+    return used / 1e9
+
+
+def test_a_killed_daemon_is_back_at_once(manager):
+    """R5's gap, of at most a second, as far as it does not depend on who else uses the
+    machine: what the unit waits before the start, what the start takes of a CPU, and that it
+    waits for nobody, not even a server that has nothing to say to its first check.  Clients
+    that came in between are all served, in this one process."""
+    unit = os.path.join(TOP, "systemd", "okd-lbd.service")
+    with open(unit, encoding="ascii") as f:
+        assert re.search(r"^RestartSec=100ms$", f.read(), re.M)
+    how, port = manager
+    mute = threading.Event()
+    with Server("a") as a, Server(handler=lambda conn, server: mute.wait()) as checked:
+        check = {"type": "http", "interval": "1h", "timeout": "1h", "port": checked.port}
+        d = Daemon("lbd", config([a], port, frontend={"log": "none"}, check=check), **how)
+        with d:
+            for _ in range(3):
+                d.kill9()
+                waiting = [connect(port, timeout=60) for _ in range(100)]
+                for s in waiting:
+                    s.sendall(b"x")
+                d.start()
+                for s in waiting:
+                    assert s.recv(10) == b"a:x"
+                    s.close()
+                assert cpu_seconds(d.pid) < 0.5 * SLOW
+            mute.set()  # a stop does not cut the check
 
 
 def test_idle_connections_cost_little(daemon, echo_port):

@@ -18,5 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		abort();
 	if (whole == CHECK_REPLY_STATUS && (code < 100 || code > 599))
 		abort();
+	/* A reply has one end. */
+	for (size_t i = 0, ends = 0; i <= n; i++)
+		if (check_reply_keeps((const char *)data, i) && ++ends > 1)
+			abort();
 	return 0;
 }

@@ -86,3 +86,36 @@ TEST(status_lines)
 	CHECK(parse("SSH-2.0-x\r\n", &code) == CHECK_REPLY_BAD);
 	CHECK(parse("\x15\x03\x01", &code) == CHECK_REPLY_BAD);
 }
+
+static bool keeps(const char *s)
+{
+	return check_reply_keeps(s, strlen(s));
+}
+
+TEST(replies_after_which_a_connection_is_used_again)
+{
+	CHECK(keeps("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+	CHECK(keeps("HTTP/1.1 200 OK\r\nX: y\r\ncontent-length:0\r\n\r\n"));
+	CHECK(keeps("HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n"
+		    "\r\nx"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"));
+	CHECK(!keeps("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\n\r\n"));
+	CHECK(!keeps("HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n"
+		     "\r\n"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+		     "Transfer-Encoding: chunked\r\n\r\n"));
+}
+
+TEST(lengths_that_are_not_written_plainly)
+{
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 1x\r\n\r\nx"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"));
+	CHECK(!keeps("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n"
+		     "\r\nx"));
+}
