@@ -29,14 +29,12 @@ void check_add(
 	}
 	k->lines = v;
 	va_start(ap, fmt);
-	str_vaddf(&text, fmt, ap);
+	term_vaddf(&text, fmt, ap);
 	va_end(ap);
 	v[k->n_lines] = (struct check_line){ .group = k->group,
 		.level = level,
 		.text = str_take(&text),
 		.remedy = remedy ? strdup(remedy) : NULL };
-	if (v[k->n_lines].text)
-		term_clean(v[k->n_lines].text);
 	if (v[k->n_lines].remedy)
 		term_clean(v[k->n_lines].remedy);
 	if (!v[k->n_lines].text || (remedy && !v[k->n_lines].remedy))
@@ -140,16 +138,24 @@ size_t check_listen(
 	return n ? n : default_listen(k, d, ret, max);
 }
 
+int check_config(const struct check *k, enum bastion_daemon d, struct conf_doc **ret)
+{
+	_cleanup_(str_deinit) struct str text = STR_INIT;
+
+	running_config(k, d, &text);
+	if (!text.len)
+		file_config(k, d, &text);
+	return conf_doc_parse(ret, "(configuration)", str_get(&text), text.len, NULL);
+}
+
 size_t check_frontend(
     const struct check *k, const char *backend, struct net_endpoint *ret, size_t max)
 {
 	_cleanup_(conf_doc_freep) struct conf_doc *doc = NULL;
-	_cleanup_(str_deinit) struct str text = STR_INIT;
 	const struct conf_node *list;
 	size_t n = 0;
 
-	running_config(k, LBD, &text);
-	if (conf_doc_parse(&doc, "(configuration)", str_get(&text), text.len, NULL) < 0)
+	if (!check_runs(k, LBD) || check_config(k, LBD, &doc) < 0)
 		return 0;
 	list = conf_get(conf_doc_root(doc), "frontends");
 	for (size_t i = 0; i < conf_list_len(list); i++) {
@@ -166,15 +172,13 @@ void check_setting(const struct check *k, enum bastion_daemon d, const char *tab
     const char *key, struct str *out)
 {
 	_cleanup_(conf_doc_freep) struct conf_doc *doc = NULL;
-	_cleanup_(str_deinit) struct str text = STR_INIT;
+	const struct conf_node *root;
 	const char *value;
 
-	running_config(k, d, &text);
-	if (!text.len)
-		file_config(k, d, &text);
-	if (conf_doc_parse(&doc, "(configuration)", str_get(&text), text.len, NULL) < 0)
+	if (check_config(k, d, &doc) < 0)
 		return;
-	value = conf_scalar(conf_get(conf_get(conf_doc_root(doc), table), key));
+	root = conf_doc_root(doc);
+	value = conf_scalar(conf_get(table ? conf_get(root, table) : root, key));
 	str_addz(out, value ? value : "");
 }
 

@@ -35,10 +35,8 @@ int cli_fail(int status, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	str_vaddf(&text, fmt, ap);
+	term_vaddf(&text, fmt, ap);
 	va_end(ap);
-	if (text.s)
-		term_clean(text.s);
 	fflush(stdout);
 	fprintf(
 	    stderr, "okdctl: %s\n", str_err(&text) ? "out of memory" : str_get(&text));

@@ -119,6 +119,11 @@ static const struct cli_option open_options[] = {
 	END,
 };
 
+static const struct cli_option lb_open_options[] = {
+	{ "for", "TIME", "as 30m or 2h (default: 2h)", 0 },
+	END,
+};
+
 static const struct cli_option all_options[] = {
 	{ "all", NULL, "those that are decided as well", 'a' },
 	END,
@@ -274,6 +279,10 @@ const struct cli_command okdctl_commands[] = {
 	    2, lb_state_run },
 	{ "lb weight", "BACKEND SERVER N", "a server's share", "0 to 256.",
 	    "okdctl lb weight ingress-https worker 50\n", NULL, 3, 3, lb_weight_run },
+	{ "lb open", "", "let nodes fetch machine configs after the install",
+	    "Port 22623 is closed once the install is complete.  This opens it for a "
+	    "time to\nthe nodes of cluster.yaml: for one that comes later.",
+	    "okdctl lb open --for 2h\n", lb_open_options, 0, 0, lb_open_run },
 	{ "registry verify-release", "RELEASE", "is a mirrored release whole?",
 	    "Names each image that is missing, and the command that brings it.",
 	    "okdctl registry verify-release 4.5.0-0.okd-2020-07-14-153706-ga\n",
@@ -286,9 +295,10 @@ const struct cli_command okdctl_commands[] = {
 	{ "registry gc", "", "remove what no image refers to", "Runs while serving.",
 	    "okdctl registry gc --dry-run\n", dry_options, 0, 0, registry_gc_run },
 	{ "registry prune", "RELEASE...", "remove every release but these",
-	    "Images that other tags or the kept releases hold stay.  The space is free "
-	    "after\n"
-	    "the next registry gc.",
+	    "Images that other tags or the kept releases hold stay.  Signatures and "
+	    "the like\n"
+	    "that lie beside an image go and stay with it.  The space is free after "
+	    "the next\nregistry gc.",
 	    "okdctl registry prune --dry-run 4.5.0-0.okd-2020-07-14-153706-ga\n",
 	    prune_options, 1, 32, registry_prune_run },
 	{ "registry import", "DIR", "take over another registry's data",

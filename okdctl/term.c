@@ -49,6 +49,15 @@ void term_clean(char *s)
 	}
 }
 
+void term_vaddf(struct str *out, const char *fmt, va_list ap)
+{
+	size_t from = out->len;
+
+	str_vaddf(out, fmt, ap);
+	if (out->len > from)
+		term_clean(out->s + from);
+}
+
 void term_add_text(struct str *out, const char *text)
 {
 	_cleanup_(freep) char *clean = strdup(text);

@@ -1,6 +1,8 @@
 /* What a person sees: colours on a terminal, and tables whose columns line up. */
 #pragma once
 
+#include <stdarg.h>
+
 #include "common/base.h"
 #include "common/str.h"
 
@@ -11,6 +13,8 @@ void term_add(struct str *out, bool on, enum term_color color, const char *text)
 /* Puts ? for what a terminal might take for a command, and for what is no UTF-8: other
  * people's texts, such as the names of certificate requests, are shown. */
 void term_clean(char *s);
+/* Appends a sentence, cleaned. */
+void term_vaddf(struct str *out, const char *fmt, va_list ap) _printf_(2, 0);
 /* Appends a text, cleaned. */
 void term_add_text(struct str *out, const char *text);
 /* How many columns a text takes on a terminal: escapes take none, and a code point

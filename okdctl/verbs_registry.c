@@ -104,6 +104,8 @@ int registry_prune_run(struct cli *c)
 	_cleanup_(json_freep) json_t *v = NULL;
 	const char *repository = cli_get(c, "repository");
 	bool dry = cli_has(c, "dry-run");
+	char signatures[96] = "";
+	size_t beside;
 	int r;
 
 	str_addz(&target, "/v1/prune");
@@ -117,10 +119,16 @@ int registry_prune_run(struct cli *c)
 		return r ? r : out_json(v);
 	print_tags(dry ? "would go:" : "went:", json_object_get(v, "drop"));
 	print_tags("stays, since it cannot be read:", json_object_get(v, "unreadable"));
+	beside = json_array_size(json_object_get(v, "beside"));
+	if (beside)
+		snprintf(signatures, sizeof(signatures),
+		    " (%zu of the tags are signatures and the like of their images)",
+		    beside);
 	term_add_bytes(&size, (uint64_t)number_of(v, "bytes"));
-	printf("%lld manifests and %lld tags %s; %lld blobs of %s %s used no more\n",
+	printf("%lld manifests and %lld tags %s%s; %lld blobs of %s %s used no more\n",
 	    (long long)number_of(v, "manifests"), (long long)number_of(v, "tags"),
-	    dry ? "would go" : "are gone", (long long)number_of(v, "blobs"),
+	    dry ? "would go" : "are gone", signatures,
+	    (long long)number_of(v, "blobs"),
 	    str_get(&size), dry ? "would be" : "are");
 	return 0;
 }

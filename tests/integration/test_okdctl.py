@@ -1,7 +1,6 @@
 """okdctl: init, kargs, import, its sentences and exit codes, and the daemons it asks."""
 
 import base64
-import http.server
 import json
 import os
 import pty
@@ -10,11 +9,11 @@ import shutil
 import stat
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 import yaml
+from admin_stand_in import stand_in
 from harness import BUILD, SLOW, TOP, Daemon, example_cluster, free_port
 import variant
 
@@ -545,33 +544,8 @@ def test_an_upgrade_that_fails_leaves_the_daemon_as_it_is(ctl, dnsd):
 
 
 def test_upgrade_signals_no_process_that_only_claims_to_be_the_daemon(ctl):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"pid": %d, "version": "9", "config": {}}' % os.getpid())
-
-        def address_string(self):
-            return "unix"
-
-        def log_message(self, *args):
-            pass
-
-    folder = ctl.run_dir / "okd-dnsd"
-    folder.mkdir()
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler, False)
-    server.socket.close()
-    server.socket = socket.socket(socket.AF_UNIX)
-    server.socket.bind(str(folder / "admin.sock"))
-    server.socket.listen()
-    t = threading.Thread(target=server.serve_forever, args=(0.02,))
-    t.start()
-    try:
+    with stand_in(ctl.run_dir, "dnsd", version="9"):
         p = ctl("upgrade", "dnsd", expect=1)  # USR2 would end this very process
-    finally:
-        server.shutdown()
-        t.join()
-        server.server_close()
     assert "which it is not; nothing was sent" in p.stderr
     assert "okd-lbd does not run" in ctl("upgrade", "lbd", expect=69).stderr
 

@@ -1,7 +1,6 @@
 """okdctl against what others put before it: texts that command a terminal, daemons that hang,
 trickle or talk nonsense, files that are none."""
 
-import http.server
 import json
 import os
 import socket
@@ -9,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+from admin_stand_in import StandIn
 from test_okdctl import OKDCTL, on_terminal
 import test_okdctl_install
 from test_okdctl_install import fake, installer_output
@@ -20,51 +20,12 @@ DAEMONS = ("dnsd", "lbd", "regd", "ignd", "csrd")
 EVIL = "x\033[31m\033]0;owned\007\x9b31m\x7f\u202e\rroot: all is well\n  OK  all"
 
 
-class Answers:
-    """An admin socket that answers any path from a table, else with what it is told to."""
-
-    def __init__(self, ctl, name, answers, default=None):
-        folder = ctl.run_dir / f"okd-{name}"
-        folder.mkdir()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = answers.get(self.path.split("?")[0], default)
-                if body is not None and not isinstance(body, bytes):
-                    body = json.dumps(body).encode()
-                self.send_response(200 if body is not None else 404)
-                self.end_headers()
-                self.wfile.write(body or b"")
-
-            do_POST = do_GET
-
-            def address_string(self):
-                return "unix"
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler, False)
-        self.server.socket.close()
-        self.server.socket = socket.socket(socket.AF_UNIX)
-        self.server.socket.bind(str(folder / "admin.sock"))
-        self.server.socket.listen()
-        self.server.handle_error = lambda *args: None  # the client has seen enough
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
 @pytest.fixture
 def answers(ctl):
     made = []
 
     def start(name, table, default=None):
-        made.append(Answers(ctl, name, table, default))
+        made.append(StandIn(ctl.run_dir, name, table, default))
 
     yield start
     for a in made:

@@ -170,6 +170,7 @@ class Everything:
             ("lb maint", ["openshift-api-server", "master"]),
             ("lb ready", ["openshift-api-server", "master"]),
             ("lb weight", ["openshift-api-server", "master", "7"]),
+            ("lb open", ["--for", "1h"]),
             ("registry verify-release", ["4.5.0"]), ("registry user", ["ls"]),
             ("registry user", ["set", "ci"]), ("registry user", ["del", "ci"]),
             ("registry gc", ["--dry-run"]), ("registry gc", []),
