@@ -47,8 +47,8 @@ size_t check_listen(
 size_t check_listen_of(
     const char *yaml, size_t n, struct net_endpoint *ret, size_t max);
 /* The configuration that a daemon runs with, else its file: 0 or -errno. */
-int check_config(const struct check *k, enum bastion_daemon d, struct conf_doc **ret)
-    _mustcheck_;
+int check_config(
+    const struct check *k, enum bastion_daemon d, struct conf_doc **ret) _mustcheck_;
 /* Where okd-lbd serves a backend, by its configuration: as many as were filled in. */
 size_t check_frontend(
     const struct check *k, const char *backend, struct net_endpoint *ret, size_t max);
@@ -74,8 +74,8 @@ int check_api_authorities(
     const char *kubeconfig, size_t n, struct str *out) _mustcheck_;
 /* Does install-config.yaml say what cluster.yaml and the registry do?  In
  * check_config.c. */
-void check_install_config(struct check *k, const char *ca, const char *registry,
-    const char *password);
+void check_install_config(
+    struct check *k, const char *ca, const char *registry, const char *password);
 /* Is every release that was mirrored whole?  In check_release.c. */
 void check_release(struct check *k, const json_t *tags);
 

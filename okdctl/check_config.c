@@ -116,9 +116,10 @@ static bool check_trust(struct check *k, const struct conf_node *root, const cha
 	if (trust && memmem(trust, strlen(trust), ca, n))
 		return true;
 	check_add(k, CHECK_FAIL,
-	    AGAIN "; on nodes that are installed: the CA into "
-		  "/etc/pki/ca-trust/source/anchors, update-ca-trust extract, systemctl "
-		  "restart crio",
+	    AGAIN
+	    "; on nodes that are installed: the CA into "
+	    "/etc/pki/ca-trust/source/anchors, update-ca-trust extract, systemctl "
+	    "restart crio",
 	    "install-config.yaml lacks the registry's CA in additionalTrustBundle: "
 	    "nodes would say \"x509: certificate signed by unknown authority\"");
 	return false;

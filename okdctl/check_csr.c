@@ -14,24 +14,30 @@ static const struct {
 	const char *reason, *remedy;
 } remedies[] = {
 	{ "unknown-node",
-	    "no node of cluster.yaml is called that: give the machine the name that DNS "
+	    "no node of cluster.yaml is called that: give the machine the name that "
+	    "DNS "
 	    "and cluster.yaml have (okdctl kargs NODE), or correct cluster.yaml and "
 	    "okdctl reload" },
 	{ "name-mismatch",
-	    "no node of cluster.yaml is called that: give the machine the name that DNS "
+	    "no node of cluster.yaml is called that: give the machine the name that "
+	    "DNS "
 	    "and cluster.yaml have (okdctl kargs NODE), or correct cluster.yaml and "
 	    "okdctl reload" },
 	{ "no-ticket",
-	    "the node did not fetch its .ign file from okd-ignd lately: okdctl ign nodes; "
+	    "the node did not fetch its .ign file from okd-ignd lately: okdctl ign "
+	    "nodes; "
 	    "okdctl csr approve %s if it is yours" },
 	{ "addresses",
-	    "the node has an address that cluster.yaml does not give it: correct either, "
+	    "the node has an address that cluster.yaml does not give it: correct "
+	    "either, "
 	    "okdctl reload; okdctl csr show %s" },
 	{ "foreign-address",
-	    "the node has an address that cluster.yaml does not give it: correct either, "
+	    "the node has an address that cluster.yaml does not give it: correct "
+	    "either, "
 	    "okdctl reload; okdctl csr show %s" },
 	{ "node-exists",
-	    "the cluster has a node of that name: if it was installed again, or was off "
+	    "the cluster has a node of that name: if it was installed again, or was "
+	    "off "
 	    "for longer than its certificate held, okdctl csr approve %s" },
 	{ "second-key",
 	    "the name's certificate went to another key lately: if the node was "

@@ -235,7 +235,8 @@ static void in_etcd(struct check *k)
 		return;
 	if (s >= 0)
 		term_add_seconds(&age, (int64_t)s);
-	check_add(k, CHECK_WARN, "systemctl status etcd; journalctl -u okd-dnsd -p warning",
+	check_add(k, CHECK_WARN,
+	    "systemctl status etcd; journalctl -u okd-dnsd -p warning",
 	    "okd-dnsd does not follow etcd at %s: %s; %s%s", text_of(v, "endpoint"),
 	    text_of(v, "error"),
 	    s < 0 ? "its records are not served"
@@ -267,8 +268,7 @@ static void outside(struct walk *w)
 		    "quay.io does not resolve through %s (%s); a node would say "
 		    "\"lookup "
 		    "quay.io on %s:53: server misbehaving\"",
-		    str_get(&list),
-		    r < 0 ? strerror(-r) : stub_rcode(a.rcode),
+		    str_get(&list), r < 0 ? strerror(-r) : stub_rcode(a.rcode),
 		    net_ip_str(conf_list_items(&c->bastion.addresses, struct net_ip)));
 }
 

@@ -54,9 +54,11 @@ static void check_bad(struct check *k, const json_t *v)
 	}
 	ignd_dir(k->cli, "ignition", &dir);
 	str_addf(&remedy,
-	    "chown root:okd-ignd %s/%s; chmod 0640 %s/%s; with SELinux: restorecon -RF %s",
+	    "chown root:okd-ignd %s/%s; chmod 0640 %s/%s; with SELinux: restorecon -RF "
+	    "%s",
 	    dir.s, name, dir.s, name, dir.s);
-	check_add(k, CHECK_FAIL, str_get(&remedy), "okd-ignd cannot read %s: %s", name, why);
+	check_add(
+	    k, CHECK_FAIL, str_get(&remedy), "okd-ignd cannot read %s: %s", name, why);
 }
 
 static void check_config_file(struct check *k, const json_t *v)
@@ -91,8 +93,8 @@ static bool are_unsigned(const struct check *k)
 		const struct conf_list *l = &cluster_node_at(k->cluster, i)->kargs;
 
 		for (size_t a = 0; a < l->n; a++)
-			insecure += str_starts(conf_list_items(l, char *)[a],
-			    "coreos.inst.insecure");
+			insecure += str_starts(
+			    conf_list_items(l, char *)[a], "coreos.inst.insecure");
 	}
 	return n && insecure >= n;
 }
@@ -105,7 +107,7 @@ static bool is_signature(const struct str *s)
 
 	return (tag & 0xc0) == 0xc0 ? (tag & 0x3f) == 2
 	    : tag & 0x80            ? (tag >> 2 & 15) == 2
-		  : str_starts(str_get(s), "-----BEGIN PGP SIGNATURE-----");
+			 : str_starts(str_get(s), "-----BEGIN PGP SIGNATURE-----");
 }
 
 static void check_signature(struct check *k, const char *name)
@@ -129,9 +131,10 @@ static void check_signature(struct check *k, const char *name)
 /* What nobody but its owner should have, and everybody may fetch from here. */
 static bool is_secret(const char *name)
 {
-	return str_starts(name, "kubeconfig") || str_starts(name, "kubeadmin-password") ||
-	    str_starts(name, "pull-secret") || str_starts(name, "install-config") ||
-	    str_ends(name, ".ign") || str_ends(name, ".key");
+	return str_starts(name, "kubeconfig") ||
+	    str_starts(name, "kubeadmin-password") || str_starts(name, "pull-secret") ||
+	    str_starts(name, "install-config") || str_ends(name, ".ign") ||
+	    str_ends(name, ".key");
 }
 
 /* The installer's folder, copied whole to where the images are. */
@@ -168,7 +171,7 @@ static void check_image(struct check *k, const json_t *v)
 
 	if (is_secret(strrchr(name, '/') ? strrchr(name, '/') + 1 : name))
 		return; /* told already */
- else if (str_eq(text_of(v, "state"), "bad"))
+	else if (str_eq(text_of(v, "state"), "bad"))
 		check_add(k, CHECK_FAIL, "okdctl image add FILE, from a fresh download",
 		    "%s is damaged: %s", name, text_of(v, "why"));
 	else if (json_is_false(signature) && are_unsigned(k))

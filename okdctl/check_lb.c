@@ -243,7 +243,8 @@ static uint64_t silence(const struct conf_node *n)
 {
 	uint64_t ms = 0;
 
-	return n && conf_duration.parse(&conf_duration, NULL, n, &ms, NULL) == 0 ? ms : 0;
+	return n && conf_duration.parse(&conf_duration, NULL, n, &ms, NULL) == 0 ? ms
+										 : 0;
 }
 
 static void check_timeouts(struct check *k, const struct conf_node *root)
@@ -253,7 +254,8 @@ static void check_timeouts(struct check *k, const struct conf_node *root)
 	bool has_tunnel = silence(conf_get(t, "tunnel"));
 
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		const struct conf_node *n = conf_get(t, has_tunnel ? "tunnel" : keys[i]);
+		const struct conf_node *n =
+		    conf_get(t, has_tunnel ? "tunnel" : keys[i]);
 
 		if (!silence(n) || silence(n) >= SILENCE_MIN_MS)
 			continue;

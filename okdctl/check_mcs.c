@@ -49,8 +49,8 @@ int check_mcs_pointer(
 	if (!merge)
 		merge = json_object_get(config, "append");
 	str_addz(url, text_of(json_array_get(merge, 0), "source"));
-	return add_authorities(json_path(v, "ignition", "security", "tls",
-				   "certificateAuthorities", NULL),
+	return add_authorities(
+	    json_path(v, "ignition", "security", "tls", "certificateAuthorities", NULL),
 	    authorities);
 }
 
@@ -95,7 +95,8 @@ static bool ask(struct check *k, const struct pointer *p, const json_t *server)
 	};
 	int r;
 
-	snprintf(url, sizeof(url), "https://%.100s/healthz", text_of(server, "address"));
+	snprintf(
+	    url, sizeof(url), "https://%.100s/healthz", text_of(server, "address"));
 	snprintf(name, sizeof(name), "api-int.%s", k->cluster->domain);
 	r = fetch(&req, NULL, &why);
 	if (r == -EACCES)

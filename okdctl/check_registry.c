@@ -243,7 +243,8 @@ void check_registry(struct check *k)
 	}
 	own = json_object_get(k->status.of[REGD], "regd");
 	if (json_is_true(json_object_get(own, "read_only")))
-		check_add(k, CHECK_WARN, "read_only: false in regd.yaml; okdctl reload regd",
+		check_add(k, CHECK_WARN,
+		    "read_only: false in regd.yaml; okdctl reload regd",
 		    "the registry is read-only: a mirror would be refused");
 	if (json_integer_value(json_object_get(own, "bad_blobs")))
 		check_add(k, CHECK_FAIL, "push the images again: okdctl mirror RELEASE",

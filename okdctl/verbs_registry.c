@@ -127,8 +127,7 @@ int registry_prune_run(struct cli *c)
 	term_add_bytes(&size, (uint64_t)number_of(v, "bytes"));
 	printf("%lld manifests and %lld tags %s%s; %lld blobs of %s %s used no more\n",
 	    (long long)number_of(v, "manifests"), (long long)number_of(v, "tags"),
-	    dry ? "would go" : "are gone", signatures,
-	    (long long)number_of(v, "blobs"),
+	    dry ? "would go" : "are gone", signatures, (long long)number_of(v, "blobs"),
 	    str_get(&size), dry ? "would be" : "are");
 	return 0;
 }
