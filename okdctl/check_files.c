@@ -171,7 +171,7 @@ static void check_image(struct check *k, const json_t *v)
 
 	if (is_secret(strrchr(name, '/') ? strrchr(name, '/') + 1 : name))
 		return; /* told already */
-	else if (str_eq(text_of(v, "state"), "bad"))
+	if (str_eq(text_of(v, "state"), "bad"))
 		check_add(k, CHECK_FAIL, "okdctl image add FILE, from a fresh download",
 		    "%s is damaged: %s", name, text_of(v, "why"));
 	else if (json_is_false(signature) && are_unsigned(k))
@@ -191,54 +191,52 @@ static void check_image(struct check *k, const json_t *v)
 		check_add(k, CHECK_OK, NULL, "%s is published", name);
 }
 
-/* The release in "fedora-coreos-34.20210427.3.0-live-rootfs.x86_64.img": what stands before
- * "-live-". */
-static void add_release(struct str *out, const char *name, const char *part)
+/* Is the file of the same release as another?  "fedora-coreos-34.20210427.3.0-live-rootfs"
+ * and so on: what stands before "live-". */
+static bool is_same_release(const char *a, const char *b)
 {
-	const char *at = strstr(name, part);
+	size_t n = (size_t)(strstr(a, "live-") - a);
 
-	str_reset(out);
-	str_add(out, name, at ? (size_t)(at - name) : 0);
+	return strncmp(a, b, n) == 0 && str_starts(b + n, "live-");
 }
 
-/* A kernel with the root file system of another release, or without any, ends in "hash
- * mismatch" or in an emergency shell. */
+/* The files of a live system that okd-ignd's iPXE scripts name: the last ones.  A kernel
+ * with the root file system of another release, or without any, ends in "hash mismatch" or
+ * in an emergency shell. */
 static void check_live(struct check *k, const json_t *images)
 {
-	static const char *const parts[] = { "-live-kernel", "-live-initramfs",
-		"-live-rootfs" };
-	_cleanup_(str_deinit) struct str first = STR_INIT, other = STR_INIT;
-	bool has[ARRAY_SIZE(parts)] = { 0 }, same = true;
+	static const char *const parts[] = { "live-kernel", "live-initramfs",
+		"live-rootfs" };
+	_cleanup_(str_deinit) struct str named = STR_INIT;
+	const char *last[ARRAY_SIZE(parts)] = { NULL };
 
 	for (size_t i = 0; i < json_array_size(images); i++) {
 		const char *name = text_of(json_array_get(images, i), "name");
 
-		for (size_t p = 0; p < ARRAY_SIZE(parts); p++) {
-			if (!strstr(name, parts[p]))
-				continue;
-			has[p] = true;
-			add_release(first.len ? &other : &first, name, parts[p]);
-			same = same &&
-			    (!other.len || str_eq(str_get(&first), str_get(&other)));
-		}
+		for (size_t p = 0; p < ARRAY_SIZE(parts); p++)
+			if (strstr(name, parts[p]) && !strchr(name, '/') &&
+			    (!last[p] || strcmp(name, last[p]) > 0))
+				last[p] = name;
 	}
-	if (!has[0] && !has[1] && !has[2])
+	check_setting(k, IGND, "boot", "kernel", &named);
+	if ((!last[0] && !last[1] && !last[2]) || named.len)
 		return;
 	for (size_t p = 0; p < ARRAY_SIZE(parts); p++)
-		if (!has[p])
+		if (!last[p])
 			check_add(k, CHECK_FAIL,
 			    "okdctl image add FILE --name NAME --unsigned, with the "
 			    "name that it has on its page",
 			    "a live system is published without its %s: machines that "
 			    "boot by iPXE would stop",
-			    parts[p] + 1);
-	if (!same)
-		check_add(k, CHECK_WARN,
-		    "leave one release there, or name its files in ignd.yaml: boot: "
-		    "{kernel: ..., initrd: ..., rootfs: ...}",
-		    "live systems of several releases are published (%s, %s): a "
-		    "kernel with another one's rootfs says \"hash mismatch\"",
-		    str_get(&first), str_get(&other));
+			    parts[p]);
+	for (size_t p = 1; last[0] && p < ARRAY_SIZE(parts); p++)
+		if (last[p] && !is_same_release(last[0], last[p]))
+			check_add(k, CHECK_WARN,
+			    "leave one release there, or name its files in ignd.yaml: "
+			    "boot: {kernel: ..., initrd: ..., rootfs: ...}",
+			    "%s is of another release than %s: machines that boot by "
+			    "iPXE would say \"hash mismatch\"",
+			    last[p], last[0]);
 }
 
 /* What the kernel arguments name must be there. */

@@ -57,6 +57,23 @@ static bool is_damaged(const struct admin_call *call)
 	return code && str_eq(code, "DAMAGED");
 }
 
+static void not_told(struct check *k, const char *tag, const struct admin_call *call)
+{
+	_cleanup_(str_deinit) struct str why = STR_INIT, remedy = STR_INIT;
+
+	if (call->result < 0)
+		str_addz(&why, strerror(-call->result));
+	else
+		admin_call_message(call, &why);
+	str_addf(&remedy,
+	    is_damaged(call) ? "push it again: okdctl mirror %s"
+			     : "okdctl registry verify-release %s",
+	    tag);
+	check_add(k, CHECK_WARN, str_get(&remedy),
+	    "whether the release %s is whole cannot be said: %s", tag,
+	    why.len ? why.s : "okd-regd refuses");
+}
+
 /* 1: it is a release; 0: an image of another kind. */
 static int verify(struct check *k, const char *tag)
 {
@@ -76,9 +93,7 @@ static int verify(struct check *k, const char *tag)
 		&v, NULL, str_get(&call.reply), call.reply.len, 0, NULL) == 0)
 		told(k, tag, v);
 	else
-		check_add(k, CHECK_WARN, "okdctl registry verify-release RELEASE",
-		    "whether the release %s is whole cannot be said: %s", tag,
-		    call.result < 0 ? strerror(-call.result) : "okd-regd refuses");
+		not_told(k, tag, &call);
 	return 1;
 }
 

@@ -46,7 +46,8 @@ static const struct cli_option kargs_options[] = {
 	{ "ipxe", NULL, "as an iPXE script", 0 },
 	{ "raw", NULL, "the line alone, without hints on stderr", 0 },
 	{ "image", "FILE", "the image's name or URL (default: coreos.raw.xz)", 0 },
-	{ "url", "URL", "of okd-ignd (default: http://BASTION:8080)", 0 },
+	{ "url", "URL", "of okd-ignd (default: http://BASTION:PORT, as it listens)",
+	    0 },
 	END,
 };
 

@@ -15,23 +15,36 @@
 
 #define DAY 86400
 
-void status_fetch(const struct cli *c, struct status *s)
+static void fetch_from(
+    const struct cli *c, struct status *s, unsigned first, unsigned n)
 {
 	struct admin_call calls[N_DAEMONS] = { 0 };
 
-	for (unsigned i = 0; i < N_DAEMONS; i++)
-		calls[i] = (struct admin_call){ .to = (enum bastion_daemon)i,
+	for (unsigned i = 0; i < n; i++)
+		calls[i] = (struct admin_call){ .to = (enum bastion_daemon)(first + i),
 			.target = "/status" };
-	admin_call_all(c, calls, N_DAEMONS, ADMIN_TIMEOUT_MS);
-	for (unsigned i = 0; i < N_DAEMONS; i++) {
-		s->result[i] = calls[i].result;
+	admin_call_all(c, calls, n, ADMIN_TIMEOUT_MS);
+	for (unsigned i = 0; i < n; i++) {
+		enum bastion_daemon d = calls[i].to;
+
+		s->result[d] = calls[i].result;
 		if (calls[i].result == 200 &&
-		    json_load_limited(&s->of[i], NULL, str_get(&calls[i].reply),
+		    json_load_limited(&s->of[d], NULL, str_get(&calls[i].reply),
 			calls[i].reply.len, 0, NULL) < 0)
-			s->result[i] = -EPROTO;
+			s->result[d] = -EPROTO;
 		admin_call_deinit(&calls[i]);
 	}
 	s->now = clock_real_s();
+}
+
+void status_fetch(const struct cli *c, struct status *s)
+{
+	fetch_from(c, s, 0, N_DAEMONS);
+}
+
+void status_fetch_one(const struct cli *c, struct status *s, enum bastion_daemon d)
+{
+	fetch_from(c, s, d, 1);
 }
 
 void status_deinit(struct status *s)

@@ -18,6 +18,8 @@ struct status {
 
 /* Asks every daemon. */
 void status_fetch(const struct cli *c, struct status *s);
+/* Asks one of them. */
+void status_fetch_one(const struct cli *c, struct status *s, enum bastion_daemon d);
 void status_deinit(struct status *s);
 /* Pure: the screen as text. */
 void status_print(const struct status *s, bool color, struct str *out);

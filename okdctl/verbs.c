@@ -45,7 +45,7 @@ static int find_dnsd(struct cli *c, struct net_endpoint *ret)
 
 	if (cluster_load(&cluster, str_get(&c->cluster_path), NULL, NULL) == 0)
 		k.cluster = cluster;
-	status_fetch(c, &k.status);
+	status_fetch_one(c, &k.status, DNSD);
 	n = check_listen(&k, DNSD, at, ARRAY_SIZE(at));
 	status_deinit(&k.status);
 	if (n == 0)

@@ -186,7 +186,8 @@ int registry_ledger_run(struct cli *c)
 
 		table_add(&t, text_of(p, "client"));
 		table_add(&t, text_of(p, "node"));
-		table_addf(&t, "%lld times", (long long)number_of(p, "pulls"));
+		table_addf(&t, number_of(p, "pulls") == 1 ? "%lld time" : "%lld times",
+		    (long long)number_of(p, "pulls"));
 		table_add(&t, text_of(p, "digest"));
 	}
 	r = out_table(&t);

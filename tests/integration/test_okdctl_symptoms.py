@@ -368,8 +368,12 @@ KERNEL, INITRAMFS, ROOTFS = ("fcos-34-live-kernel-x86_64", "fcos-34-live-initram
 @pytest.mark.parametrize("names,level,text", [
     ([KERNEL, INITRAMFS], "FAIL", "without its live-rootfs"),
     ([INITRAMFS, ROOTFS], "FAIL", "without its live-kernel"),
-    ([KERNEL, INITRAMFS, ROOTFS, ROOTFS.replace("34", "35")], "WARN", "fcos-34, fcos-35"),
+    ([KERNEL, INITRAMFS, ROOTFS, ROOTFS.replace("34", "35")], "WARN",
+     "fcos-35-live-rootfs.img is of another release than fcos-34-live-kernel-x86_64"),
     ([KERNEL, INITRAMFS, ROOTFS], None, "live system"),
+    ([x.replace("34", y) for x in (KERNEL, INITRAMFS, ROOTFS) for y in ("34", "35")], None,
+     "another release"),
+    (["fcos/" + KERNEL], None, "live system"),
     ([], None, "live system"),
 ])
 def test_a_live_system_whose_parts_do_not_fit(ctl, names, level, text):
@@ -517,3 +521,34 @@ def test_an_event_has_the_time_of_the_last_fetch(ctl):
     with balancer(ctl, install={"nodes": [node]}):
         shown = [x for x in ctl("status").stdout.splitlines() if "has fetched its machine" in x]
     assert len(shown) == 1 and "5 min ago" in shown[0]
+
+
+# --- kernel arguments ------------------------------------------------------------------
+
+
+def test_kernel_arguments_name_the_port_that_is_listened_on(ctl):
+    """It is changed in ignd.yaml alone, whether okd-ignd runs or not."""
+    said = ctl("kargs", "master").stdout
+    assert "http://192.168.120.101:8080/install/coreos.raw.xz" in said
+    (ctl.etc / "ignd.yaml").write_text(
+        'listen: ["127.0.0.1:8081", "192.168.120.101:8082"]\nboot: {image: fcos.raw.gz}\n')
+    said = ctl("kargs", "master").stdout
+    assert "http://192.168.120.101:8082/install/fcos.raw.gz" in said
+    assert "http://192.168.120.101:8082/ignition/master.ign" in said
+    (ctl.etc / "ignd.yaml").unlink()
+    with stand_in(ctl.run_dir, "ignd", config='listen: [":8083"]\n'):
+        assert "http://192.168.120.101:8083/ignition" in ctl("kargs", "master").stdout
+        assert "http://x/ignition" in ctl("kargs", "master", "--url", "http://x/").stdout
+
+
+def test_a_script_for_ipxe_names_the_files_that_are_there(ctl, tmp_path):
+    (ctl.etc / "ignd.yaml").write_text(f"install: {tmp_path}/install\n")
+    p = ctl("kargs", "worker", "--ipxe")
+    assert "there is no live kernel in" in p.stderr and "/install/vmlinuz" in p.stdout
+    for name in (KERNEL, INITRAMFS, ROOTFS):
+        write(str(tmp_path / "install"), name, b"x")
+    p = ctl("kargs", "worker", "--ipxe")
+    assert p.stderr == ""
+    assert f"kernel http://192.168.120.101:8080/install/{KERNEL} initrd=main" in p.stdout
+    assert f"rootfs_url=http://192.168.120.101:8080/install/{ROOTFS} ip=" in p.stdout
+    assert f"initrd --name main http://192.168.120.101:8080/install/{INITRAMFS}\n" in p.stdout
