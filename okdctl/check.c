@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/cluster.h"
 #include "common/conf_doc.h"
@@ -277,7 +278,7 @@ static void check_daemons(struct check *k)
 static const enum term_color level_colors[] = { TERM_GREEN, TERM_PLAIN, TERM_YELLOW,
 	TERM_RED };
 
-static void print_lines(const struct check *k, struct str *out)
+static void print_lines(const struct check *k, struct str *out, unsigned columns)
 {
 	const char *group = "";
 
@@ -293,10 +294,14 @@ static void print_lines(const struct check *k, struct str *out)
 		str_addz(out, "  ");
 		term_add(
 		    out, k->cli->color, level_colors[l->level], level_words[l->level]);
-		str_addf(out, "%*s  %s\n", 7 - (int)strlen(level_words[l->level]), "",
-		    l->text);
-		if (l->remedy)
-			str_addf(out, "           -> %s\n", l->remedy);
+		str_addf(out, "%*s  ", 7 - (int)strlen(level_words[l->level]), "");
+		term_add_wrapped(out, l->text, 11, columns);
+		str_addc(out, '\n');
+		if (!l->remedy)
+			continue;
+		str_addz(out, "           -> ");
+		term_add_wrapped(out, l->remedy, 14, columns);
+		str_addc(out, '\n');
 	}
 }
 
@@ -318,6 +323,22 @@ static void print_json(const struct check *k, struct str *out)
 	str_addc(out, '\n');
 }
 
+static unsigned columns_of(const struct check *k)
+{
+	return k->cli->terminal ? term_size(STDOUT_FILENO).columns : 0;
+}
+
+static void print_sum(const struct check *k, const unsigned n[4], struct str *out)
+{
+	_cleanup_(str_deinit) struct str sum = STR_INIT;
+
+	str_addf(&sum, "%u well, %u not yet, %u to look at, %u failed", n[CHECK_OK],
+	    n[CHECK_NOT_YET], n[CHECK_WARN], n[CHECK_FAIL]);
+	str_addc(out, '\n');
+	term_add_wrapped(out, str_get(&sum), 0, columns_of(k));
+	str_addc(out, '\n');
+}
+
 static int report(const struct check *k)
 {
 	_cleanup_(str_deinit) struct str out = STR_INIT;
@@ -328,9 +349,8 @@ static int report(const struct check *k)
 	if (k->cli->json)
 		print_json(k, &out);
 	else {
-		print_lines(k, &out);
-		str_addf(&out, "\n%u well, %u not yet, %u warnings, %u failures\n",
-		    n[CHECK_OK], n[CHECK_NOT_YET], n[CHECK_WARN], n[CHECK_FAIL]);
+		print_lines(k, &out, columns_of(k));
+		print_sum(k, n, &out);
 	}
 	if (k->err || str_err(&out))
 		return cli_fail(EXIT_FAILED, "out of memory");

@@ -111,6 +111,6 @@ void check_release(struct check *k, const json_t *tags)
 	}
 	if (!found)
 		check_add(k, CHECK_NOT_YET, "okdctl mirror RELEASE",
-		    "%zu images are in " REPOSITORY ", and none is a release",
+		    REPOSITORY " holds tags (%zu), and none is a release",
 		    json_array_size(tags));
 }

@@ -131,11 +131,24 @@ static bool in_group(const struct cli_command *cmd, const char *group)
 	return strncmp(cmd->name, group, n) == 0 && cmd->name[n] == ' ';
 }
 
+/* A word and what it means, in two columns; on a terminal the second is broken. */
+static void show_row(FILE *to, int left, const char *word, const char *text)
+{
+	_cleanup_(str_deinit) struct str out = STR_INIT;
+	unsigned indent = (unsigned)left + 3;
+
+	str_addf(&out, "  %-*s ", left, word);
+	if (strlen(word) > (size_t)left)
+		str_addf(&out, "\n%*s", (int)indent, "");
+	term_add_wrapped(&out, text, indent, term_size(fileno(to)).columns);
+	fprintf(to, "%s\n", str_get(&out));
+}
+
 static void show_list(const struct cli_command *commands, const char *group, FILE *to)
 {
 	for (const struct cli_command *cmd = commands; cmd->name; cmd++) {
 		if (cmd->name[0] != '_' && (!group || in_group(cmd, group)))
-			fprintf(to, "  %-24s %s\n", cmd->name, cmd->summary);
+			show_row(to, 24, cmd->name, cmd->summary);
 	}
 }
 
@@ -148,7 +161,7 @@ static void show_options(const struct cli_option *options)
 			snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name,
 		    o->arg ? " " : "", o->arg ? o->arg : "");
-		printf("  %-26s %s\n", left, o->help);
+		show_row(stdout, 26, left, o->help);
 	}
 }
 
@@ -347,6 +360,9 @@ static int take_apart(
 				return r;
 		} else if (c->command) {
 			c->args[c->n_args++] = argv[i];
+		} else if (!group && str_eq(argv[i], "help")) {
+			/* "okdctl help init" as well */
+			c->values[c->n_values++] = (struct cli_value){ "help", "" };
 		} else if (!group && is_group(commands, argv[i])) {
 			group = argv[i];
 		} else {
@@ -423,6 +439,7 @@ int cli_main(const struct cli_command *commands, int argc, char *argv[])
 	struct cli c = { .args = args, .values = values };
 	int status;
 
+	term_init();
 	if (argc == 2 && (str_eq(argv[1], "-V") || str_eq(argv[1], "--version"))) {
 		printf("okdctl %s\n", OKD_VERSION);
 		return 0;

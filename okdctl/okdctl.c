@@ -155,8 +155,9 @@ const struct cli_command okdctl_commands[] = {
 	    "while\n"
 	    "the install does: a line each, OK, NOT YET, WARN or FAIL, and the next "
 	    "step.\n"
-	    "Exit status 1 when a line says FAIL.  GROUP limits it to one group of "
-	    "checks.",
+	    "Exit status 1 when a line says FAIL.  GROUP limits it to a group of "
+	    "checks:\ncluster, host, secrets, daemons, ports, dns, lb, registry, files "
+	    "or csr.",
 	    "okdctl check\nokdctl check dns registry\nokdctl check --json\n", NULL, 0,
 	    CLI_ANY_ARGS, check_run },
 	{ "status", "", "the whole install on one screen",

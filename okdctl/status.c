@@ -366,29 +366,23 @@ static int print_json(const struct status *s)
 	return out_json_take(v);
 }
 
-/* Writes the screen over the one before, without a flicker: each line is cleared behind
- * its text, and the rest of the screen behind the last. */
-static void redraw(const struct str *screen)
+/* Writes the screen over the one before, without a flicker. */
+static void redraw(const struct str *screen, struct term_size size)
 {
 	_cleanup_(str_deinit) struct str out = STR_INIT;
 
 	str_addz(&out, "\033[H");
-	for (const char *at = str_get(screen); *at;) {
-		size_t n = strcspn(at, "\n");
-
-		str_add(&out, at, n);
-		str_addz(&out, "\033[K\n");
-		at += n;
-		at += *at == '\n';
-	}
-	str_addz(&out, "\033[J");
+	term_add_screen(&out, str_get(screen), size);
 	fwrite(str_get(&out), 1, out.len, stdout);
 	fflush(stdout);
 }
 
 static int show_once(struct cli *c, const struct cluster *cluster, bool watch)
 {
-	_cleanup_(status_deinit) struct status s = { .cluster = cluster };
+	struct term_size size =
+	    watch && c->terminal ? term_size(STDOUT_FILENO) : (struct term_size){ 0 };
+	_cleanup_(status_deinit) struct status s = { .cluster = cluster,
+		.columns = size.columns };
 	_cleanup_(str_deinit) struct str out = STR_INIT;
 
 	status_fetch(c, &s);
@@ -397,8 +391,8 @@ static int show_once(struct cli *c, const struct cluster *cluster, bool watch)
 	status_print(&s, c->color, &out);
 	if (str_err(&out))
 		return cli_fail(EXIT_FAILED, "out of memory");
-	if (watch && c->terminal)
-		redraw(&out);
+	if (size.rows)
+		redraw(&out, size);
 	else
 		fputs(str_get(&out), stdout);
 	return any_answer(&s) || watch ? 0 : EXIT_UNREACHABLE;
@@ -421,6 +415,8 @@ static int watch(struct cli *c, const struct cluster *cluster)
 		r = show_once(c, cluster, true);
 		fflush(stdout);
 	} while (r == 0 && !ferror(stdout) && sigtimedwait(&end, NULL, &second) < 0);
+	if (c->terminal)
+		putchar('\n'); /* the shell's prompt gets a line of its own */
 	return r;
 }
 

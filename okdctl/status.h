@@ -14,6 +14,7 @@ struct status {
 	int result[N_DAEMONS];         /* the HTTP status, or -errno */
 	const struct cluster *cluster; /* may be NULL */
 	int64_t now;
+	unsigned columns; /* that are to be seen; 0: as many as it takes */
 };
 
 /* Asks every daemon. */

@@ -585,7 +585,7 @@ def test_pruning_by_release(ctl, regd):
 def test_images_of_which_none_is_a_release(ctl, regd):
     with client(ctl, regd) as c:
         c.push("openshift/okd", "tool", Image())
-    found = line(ctl.check("registry"), "1 images are in openshift/okd, and none is a release")
+    found = line(ctl.check("registry"), "openshift/okd holds tags (1), and none is a release")
     assert found["level"] == "NOT YET"
 
 

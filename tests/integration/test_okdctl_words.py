@@ -1,19 +1,26 @@
 """okdctl's commands and options as four places have them (the program, its help, its manual,
 its completion), and what every command prints with --json."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import signal
+import struct
 import subprocess
+import termios
 
 import pytest
+import yaml
 from csrd_kit import client_csr
 from harness import TOP, free_port
-from test_okdctl import complete_in_bash
+from test_okdctl import OKDCTL, complete_in_bash
 import test_okdctl_check
 import test_okdctl_install
 from test_okdctl_check import pending, push_release
 from test_okdctl_install import fake, installer_output
+import variant
 
 ctl, daemon = test_okdctl_install.ctl, test_okdctl_install.daemon
 api, csrd = test_okdctl_check.api, test_okdctl_check.csrd
@@ -250,3 +257,78 @@ def test_what_json_says_was_done(ctl, daemon, tmp_path):
     assert said["reset"]["kubeconfig"].endswith("kubeconfig.old")
     said = json.loads(ctl("node", "remove", "worker", "--json").stdout)
     assert said["removed"] == "worker"
+
+
+# --- terminals -------------------------------------------------------------------------
+
+
+def screen(args, rows, columns, until=None, env=None):
+    """What okdctl writes to a terminal of that size; until something is seen, then Ctrl-C."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    p = subprocess.Popen([OKDCTL, *args], stdin=slave, stdout=slave, stderr=slave,
+                         env={**os.environ, **variant.sanitizer_environment(), **(env or {})})
+    os.close(slave)
+    out = b""
+    while True:
+        try:
+            out += os.read(master, 65536)
+        except OSError:
+            break
+        if until and until in out:
+            until = p.send_signal(signal.SIGINT)
+    assert p.wait() == 0, out
+    os.close(master)
+    return out.decode()
+
+
+def plain(text):
+    return re.sub(r"\033\[[0-9;]*[A-Za-z]", "", text).replace("\r", "")
+
+
+@pytest.mark.parametrize("rows,columns", [(24, 80), (10, 40), (50, 200)])
+def test_the_screen_that_is_watched_fits_the_terminal(ctl, rows, columns):
+    cluster = yaml.safe_load(ctl.file("cluster.yaml"))
+    cluster["nodes"] += [{"name": f"w{i}", "role": "worker", "address": f"192.168.120.{120 + i}"}
+                         for i in range(20)]
+    (ctl.etc / "cluster.yaml").write_text(yaml.safe_dump(cluster))
+    out = screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"], rows,
+                 columns, until=b"\033[J")
+    first = out.split("\033[H")[1].split("\033[J")[0]
+    lines = plain(first).split("\n")
+    assert len(lines) <= rows and max(map(len, lines)) <= columns, lines
+    if rows == 50:
+        assert "w19" in first and "192.168.120.139" in first
+    else:
+        assert "more lines: make the window" in lines[-1]
+    assert ("ADDRESS" in first) == (columns >= 100)
+    assert "NODE" in first or columns < 80
+    assert out.endswith("\n")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_checks_and_help_are_broken_at_words(ctl, columns):
+    out = plain(screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "check", "registry"], 24,
+                       columns))
+    assert max(map(len, out.split("\n"))) <= columns
+    whole = " ".join(ctl("check", "registry").stdout.split())
+    assert " ".join(out.split()) == whole
+    out = screen(["init", "--help"], 24, 80)
+    rows = out.replace("\r", "").split("Options:\n")[1].split("\n")
+    assert max(len(x) for x in rows if "name=...,role=" not in x) <= 80  # one long word
+
+
+def test_help_by_that_word(ctl):
+    assert ctl("help", "kargs").stdout == ctl("kargs", "--help").stdout
+    assert ctl("help").stdout == ctl("--help").stdout
+    assert ctl("help", "dns").stdout == ctl("dns", "--help").stdout
+    assert "there is no command" in ctl("help", "x", expect=2).stderr
+
+
+def test_a_terminal_without_utf8_gets_ascii(ctl):
+    """0x9b, the second byte of this letter, begins a command on an eight-bit terminal."""
+    for locale, name in (("C", "x??y"), ("C.UTF-8", "x\u00dby")):
+        p = subprocess.run([OKDCTL, "--etc", ctl.etc, "kargs", "x\u00dby"], capture_output=True,
+                           text=True, env={**os.environ, **variant.sanitizer_environment(),
+                                           "LC_ALL": locale})
+        assert p.returncode == 1 and f'no node "{name}"' in p.stderr
