@@ -2,6 +2,7 @@
 its completion), and what every command prints with --json."""
 
 import fcntl
+import glob
 import json
 import os
 import pty
@@ -332,3 +333,54 @@ def test_a_terminal_without_utf8_gets_ascii(ctl):
                            text=True, env={**os.environ, **variant.sanitizer_environment(),
                                            "LC_ALL": locale})
         assert p.returncode == 1 and f'no node "{name}"' in p.stderr
+
+
+# --- the page of symptoms --------------------------------------------------------------
+
+PAGE = os.path.join(TOP, "docs", "troubleshooting.md")
+
+
+def spoken():
+    """All string literals of the checks, each run of them joined."""
+    text = ""
+    for path in sorted(glob.glob(os.path.join(TOP, "okdctl", "*.c"))) + [
+            os.path.join(TOP, "regd", "regd.c")]:
+        with open(path, encoding="utf-8") as f:
+            source = f.read().replace('\\"', "\0")
+        for name, value in re.findall(r'^#define ([A-Z]+) (".*")$', source, re.M):
+            source = re.sub(rf"\b{name}\b", value, source)
+        text += "\n" + re.sub(r'"\s*"', "", source)
+    return re.sub(r"%[-*.0-9]*(?:ll|z)?[sudX]", "...", text).replace("\0", '"')
+
+
+def rows():
+    with open(PAGE, encoding="utf-8") as f:
+        for text in f:
+            if text.startswith("| ") and not text.startswith("| symptom"):
+                yield text, [x.strip() for x in text.strip("|\n ").split(" | ")]
+
+
+def test_the_page_of_symptoms_quotes_what_check_says():
+    source, missing = spoken(), []
+    quotes = 0
+    for text, cells in rows():
+        if len(cells) == 3:
+            continue
+        assert len(cells) == 4, text
+        for quote in re.findall(r"(?<!\()`([^`]+)`(?!\))", cells[1]):
+            if quote in ARGUMENTS["check"]:
+                continue
+            for piece in re.split(r"\.\.\.+", quote):
+                missing += [piece] * (piece.strip(" :;") not in source)
+                quotes += len(piece) > 8
+        assert "`" in cells[1] or cells[1].startswith("nothing: "), text
+        assert cells[3] == "none" or "journalctl" in cells[3] or "none: " in cells[3], text
+    assert missing == [] and quotes > 60
+
+
+def test_the_page_of_symptoms_names_commands_that_there_are(ctl):
+    known = commands(ctl)
+    for text, cells in rows():
+        for word in re.findall(r"`okdctl ([a-z][a-z -]*)", " ".join(cells)):
+            first = " ".join(word.split()[:2])
+            assert first in known or word.split()[0] in known, (word, text)
