@@ -3,6 +3,7 @@ trickle or talk nonsense, files that are none."""
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -301,6 +302,11 @@ def test_a_full_disk_leaves_no_half_of_an_image(ctl, tmp_path, small_disk):
     assert sorted(os.listdir(target)) == ["coreos.raw.xz", "coreos.raw.xz.sig"]
 
 
+def heed_ctrl_c():
+    """What a shell runs in the background ignores it, and so do the tests' children then."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGKILL])
 def test_a_download_that_is_ended_leaves_nothing(ctl, tmp_path, signo):
     target = tmp_path / "images"
@@ -310,7 +316,7 @@ def test_a_download_that_is_ended_leaves_nothing(ctl, tmp_path, signo):
         s.listen()
         p = subprocess.Popen(
             [OKDCTL, "--etc", ctl.etc, "--run-dir", ctl.run_dir, "image", "add",
-             f"http://127.0.0.1:{s.getsockname()[1]}/a.raw.xz"],
+             f"http://127.0.0.1:{s.getsockname()[1]}/a.raw.xz"], preexec_fn=heed_ctrl_c,
             env={**os.environ, **variant.sanitizer_environment()}, stderr=subprocess.PIPE)
         c = s.accept()[0]
         c.recv(65536)
@@ -329,10 +335,11 @@ def test_a_mirror_ends_with_ctrl_c_and_so_does_oc(ctl, tmp_path, answers):
     answers("regd", {}, {})
     p = subprocess.Popen([OKDCTL, "--etc", ctl.etc, "--run-dir", ctl.run_dir, "mirror", "4.5.0"],
                          env={**os.environ, **variant.sanitizer_environment(), "PATH": ctl.path},
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                         preexec_fn=heed_ctrl_c)
     wait_until(started.exists, what="oc")
     os.killpg(p.pid, signal.SIGINT)  # as a terminal does it
     out, err = p.communicate(timeout=20)
     assert p.returncode not in (0, None) and out == b"", err
-    pid = int(started.read_text())
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), what="the end of oc")
+    oc = pathlib.Path("/proc", started.read_text().strip(), "cmdline")
+    wait_until(lambda: not oc.exists() or not oc.read_bytes(), what="the end of oc")

@@ -19,8 +19,8 @@ from ignd_fixtures import certificate
 from test_okdctl import line, reload_with
 import test_okdctl_check
 import test_okdctl_install
-from test_okdctl_check import (NAMES, SIGNATURE, XZ, absent, balance, named_certificate, until,
-                               up, write)
+from test_okdctl_check import (NAMES, SIGNATURE, XZ, absent, balance, in_mounts_of_its_own,
+                               named_certificate, until, up, write)
 from test_okdctl_install import IGN, installer_output
 
 ctl, daemon = test_okdctl_install.ctl, test_okdctl_install.daemon
@@ -58,12 +58,12 @@ def test_a_bootstrap_that_has_come_back(ctl):
 
 @pytest.mark.parametrize("more,level,text", [
     ({"certificate_misnamed": True}, "FAIL", "not for api-int.okd.example.com"),
-    ({"certificate_not_after": time.time() - 3600}, "FAIL", "expired 60 min ago"),
-    ({"certificate_not_after": time.time() + 1800}, "WARN", "ends in"),
+    ({"certificate_not_after": -9000}, "FAIL", "expired 2 h 30 min ago"),
+    ({"certificate_not_after": 1800}, "WARN", "ends in"),
 ])
 def test_a_certificate_that_a_server_shows(ctl, more, level, text):
-    shown = {"certificate_not_after": time.time() + 86400, "certificate_misnamed": False, **more}
-    shown["certificate_not_after"] = int(shown["certificate_not_after"])
+    shown = {"certificate_not_after": 86400, "certificate_misnamed": False, **more}
+    shown["certificate_not_after"] += int(time.time())
     with balancer(ctl, mcs=[server("master", **shown)]):
         found = line(ctl.check("lb", expect=int(level == "FAIL")), text)
     assert found["level"] == level and MCS in found["text"] and found["remedy"]
@@ -289,6 +289,21 @@ def test_trouble_with_etcd(ctl, etcd, text):
     assert found["level"] == "WARN" and "etcd" in found["remedy"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts of its own")
+def test_a_name_that_the_hosts_file_sends_elsewhere(ctl, daemon, tmp_path):
+    daemon("dnsd", {"listen": [f"127.0.0.1:{free_port()}"]})
+    (tmp_path / "hosts").write_text("192.168.120.99 api.okd.example.com\n")
+    (tmp_path / "nsswitch").write_text("hosts: files\n")
+    lines = in_mounts_of_its_own(ctl, f"mount --bind {tmp_path}/hosts /etc/hosts; "
+                                 f"mount --bind {tmp_path}/nsswitch /etc/nsswitch.conf", "dns")
+    found = line(lines, "this host's resolver says that api.okd.example.com is 192.168.120.99")
+    assert found["level"] == "FAIL" and "/etc/hosts" in found["remedy"]
+    (tmp_path / "hosts").write_text("192.168.120.101 api.okd.example.com\n")
+    lines = in_mounts_of_its_own(ctl, f"mount --bind {tmp_path}/hosts /etc/hosts; "
+                                 f"mount --bind {tmp_path}/nsswitch /etc/nsswitch.conf", "dns")
+    assert line(lines, "finds api.okd.example.com here")["level"] == "OK"
+
+
 # --- what is served --------------------------------------------------------------------
 
 
@@ -427,6 +442,16 @@ def test_a_registry_that_asks_for_no_password(ctl, daemon):
     assert found["level"] == "WARN" and "htpasswd" in found["remedy"]
 
 
+def test_a_registry_whose_certificate_has_expired(ctl, nodes, tmp_path):
+    """The one that is served, whatever the file says by now."""
+    certificate(tmp_path, -7200, -3600, subject="/CN=registry.okd.example.com")
+    served = nodes(chain=(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")))
+    (ctl.etc / "registry-ca.crt").write_bytes((tmp_path / "cert.pem").read_bytes())
+    with stand_in(ctl.run_dir, "regd", config=f'listen: ["127.0.0.1:{served.server_port}"]\n'):
+        found = line(ctl.check("registry", expect=1), "shows a certificate that has expired")
+    assert found["remedy"] == "okdctl init, which renews it; okdctl reload regd"
+
+
 def test_a_registry_that_takes_no_pushes(ctl, regd):
     assert absent(ctl.check("registry"), "read-only")
     reload_with(regd, read_only=True)
@@ -505,6 +530,16 @@ def test_a_node_that_has_joined_and_is_not_ready(ctl):
     assert found["level"] == "NOT YET"
     assert "oc describe node worker.okd.example.com" in found["remedy"]
     assert absent(lines, "master.okd")
+
+
+@pytest.mark.parametrize("group,daemon_name,text", [
+    ("dns", "dnsd", "names cannot be asked for"), ("lb", "lbd", "the balancer does not run"),
+    ("registry", "regd", "the registry does not run"), ("files", "ignd", "files are not served"),
+    ("csr", "csrd", "certificate requests are not approved")])
+def test_what_a_daemon_that_does_not_run_means(ctl, group, daemon_name, text):
+    found = line(ctl.check(group), text)
+    assert found["level"] == "NOT YET"
+    assert found["remedy"] == f"systemctl enable --now okd-{daemon_name}"
 
 
 def test_an_approver_that_approves_nothing(ctl):
