@@ -77,7 +77,7 @@ int check_api_authorities(
 void check_install_config(
     struct check *k, const char *ca, const char *registry, const char *password);
 /* Is every release that was mirrored whole?  In check_release.c. */
-void check_release(struct check *k, const json_t *tags);
+void check_release(struct check *k, const char *repository, const json_t *tags);
 
 /* The names of the groups; ends in NULL. */
 extern const char *const check_groups[];

@@ -201,24 +201,36 @@ static bool check_login(struct client *c)
 	return false;
 }
 
-static void check_content(struct client *c)
+/* False where the repository has no tag. */
+static bool check_repository(struct client *c, const char *repository)
 {
-	_cleanup_(str_deinit) struct str body = STR_INIT;
+	_cleanup_(str_deinit) struct str body = STR_INIT, path = STR_INIT;
 	_cleanup_(json_freep) json_t *v = NULL;
 	struct err why = ERR_INIT;
-	int r = ask(c, "/v2/openshift/okd/tags/list", true, true, &body, &why);
 	const json_t *tags;
+	int r;
 
+	str_addf(&path, "/v2/%s/tags/list", repository);
+	r = ask(c, str_get(&path), true, true, &body, &why);
 	if (r == 200 &&
 	    json_load_limited(&v, NULL, str_get(&body), body.len, 0, NULL) < 0)
 		v = NULL;
 	tags = json_object_get(v, "tags");
 	if (!json_array_size(tags))
+		return false;
+	check_release(c->k, repository, tags);
+	return true;
+}
+
+/* Where releases of either age are mirrored to. */
+static void check_content(struct client *c)
+{
+	bool old = check_repository(c, install_config_repository("4.5"));
+	bool later = check_repository(c, install_config_repository("4.16"));
+
+	if (!old && !later)
 		check_add(c->k, CHECK_NOT_YET, "okdctl mirror RELEASE",
-		    "no release is mirrored to %s/openshift/okd",
-		    str_get(&c->registry));
-	else
-		check_release(c->k, tags);
+		    "no release is mirrored to %s", str_get(&c->registry));
 }
 
 void check_registry(struct check *k)

@@ -7,7 +7,6 @@
 #include "okdctl/out.h"
 #include "okdctl/target.h"
 
-#define REPOSITORY "openshift/okd"
 #define VERIFY_MS (10 * 60 * 1000)
 #define MAX_RELEASES 8
 
@@ -75,14 +74,14 @@ static void not_told(struct check *k, const char *tag, const struct admin_call *
 }
 
 /* 1: it is a release; 0: an image of another kind. */
-static int verify(struct check *k, const char *tag)
+static int verify(struct check *k, const char *repository, const char *tag)
 {
 	_cleanup_(str_deinit) struct str target = STR_INIT;
 	_cleanup_(admin_call_deinit) struct admin_call call = { .to = REGD };
 	_cleanup_(json_freep) json_t *v = NULL;
 
 	str_addz(&target, "/v1/verify-release");
-	target_add(&target, "repository", REPOSITORY);
+	target_add(&target, "repository", repository);
 	target_add(&target, "reference", tag);
 	call.target = str_get(&target);
 	admin_call_all(k->cli, &call, 1, VERIFY_MS);
@@ -97,7 +96,7 @@ static int verify(struct check *k, const char *tag)
 	return 1;
 }
 
-void check_release(struct check *k, const json_t *tags)
+void check_release(struct check *k, const char *repository, const json_t *tags)
 {
 	unsigned found = 0, asked = 0;
 
@@ -106,11 +105,11 @@ void check_release(struct check *k, const json_t *tags)
 
 		if (!tag || is_part(tags, tag))
 			continue;
-		found += (unsigned)verify(k, tag);
+		found += (unsigned)verify(k, repository, tag);
 		asked++;
 	}
 	if (!found)
 		check_add(k, CHECK_NOT_YET, "okdctl mirror RELEASE",
-		    REPOSITORY " holds tags (%zu), and none is a release",
+		    "%s holds tags (%zu), and none is a release", repository,
 		    json_array_size(tags));
 }

@@ -312,7 +312,7 @@ static int unknown_option(const struct cli *c, const char *name)
 	    name, c->command ? c->command->name : "", c->command ? " " : "");
 }
 
-/* One option at argv[*i]; *i moves on past its value. */
+/* One option at argv[*i]; *i moves on past its value.  -1: all that was asked for is said. */
 static int take_option(struct cli *c, int argc, char *argv[], int *i)
 {
 	const char *text = argv[*i];
@@ -327,6 +327,10 @@ static int take_option(struct cli *c, int argc, char *argv[], int *i)
 
 	if (!o)
 		o = find_option(cli_globals, name, n, letter);
+	if (!o && !c->command && (letter == 'V' || str_eq(name, "version"))) {
+		printf("okdctl %s\n", OKD_VERSION);
+		return -1;
+	}
 	snprintf(shown, sizeof(shown), "%.*s", (int)MIN(n, (size_t)60), name);
 	if (!o)
 		return unknown_option(c, shown);
@@ -440,10 +444,6 @@ int cli_main(const struct cli_command *commands, int argc, char *argv[])
 	int status;
 
 	term_init();
-	if (argc == 2 && (str_eq(argv[1], "-V") || str_eq(argv[1], "--version"))) {
-		printf("okdctl %s\n", OKD_VERSION);
-		return 0;
-	}
 	status = args && values ? run(&c, commands, argc, argv)
 				: cli_fail(EXIT_FAILED, "out of memory");
 	str_deinit(&c.cluster_path);

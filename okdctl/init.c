@@ -30,7 +30,8 @@ struct init {
 	struct str text;                  /* cluster.yaml as it shall be */
 	struct files files;
 	struct str ca, ca_key, user, password, pull_secret, ssh_key;
-	json_t *said; /* with --json: what is printed at the end */
+	bool has_ssh_key; /* install-config.yaml has one */
+	json_t *said;     /* with --json: what is printed at the end */
 };
 
 static void init_deinit(struct init *s)
@@ -630,6 +631,50 @@ static int find_ssh_key(struct init *s)
 	return 0;
 }
 
+/* What completing leaves as it is: asked for, it needs a file that is made anew. */
+static bool asks_anew(const struct init *s)
+{
+	return cli_has(s->cli, "cluster-network") ||
+	    cli_has(s->cli, "service-network") || cli_has(s->cli, "release");
+}
+
+static int check_given(struct init *s)
+{
+	const char *release = cli_get(s->cli, "release"),
+		   *from = cli_get(s->cli, "from");
+
+	if (release && !install_config_is_release(release))
+		return err_set(&s->err, -EINVAL,
+		    "\"%s\" is no release of OKD; write 4.5, 4.17 or the like",
+		    release);
+	if (from &&
+	    (cli_has(s->cli, "cluster-network") || cli_has(s->cli, "service-network")))
+		return err_set(&s->err, -EINVAL,
+		    "--from keeps the networks of %s; write them there", from);
+	return 0;
+}
+
+/* The one that is there, or the one that was given, completed; else one made whole. */
+static int fill_install_config(struct init *s, const struct install_config *in,
+    const struct str *have, const struct str *given, struct str *text)
+{
+	const char *from = cli_get(s->cli, "from");
+	const struct str *base = from ? given : have;
+	int r;
+
+	if (!base->len || (!from && asks_anew(s)))
+		return install_config_make(in, text, &s->err);
+	r = install_config_complete(
+	    in, from ? from : "install-config.yaml", base->s, base->len, text, &s->err);
+	/* Another key is in it than the one that was asked for. */
+	if (r == 0 && !from && cli_has(s->cli, "ssh-key") && s->ssh_key.len &&
+	    !strstr(str_get(text), s->ssh_key.s)) {
+		str_reset(text);
+		r = install_config_make(in, text, &s->err);
+	}
+	return r;
+}
+
 static int plan_install_config(struct init *s)
 {
 	_cleanup_(secrets_wipe) struct str have = STR_INIT, given = STR_INIT,
@@ -647,19 +692,15 @@ static int plan_install_config(struct init *s)
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (from)
+	r = check_given(s);
+	if (r == 0 && from)
 		r = read_given(s, from, &given);
-	else if (r == 0)
-		str_add(&given, have.s, have.len);
-	if (from && r < 0)
-		return r;
-	r = find_ssh_key(s);
+	if (r == 0)
+		r = find_ssh_key(s);
 	in.ssh_key = s->ssh_key.len ? str_get(&s->ssh_key) : NULL;
 	if (r == 0)
-		r = given.len
-		    ? install_config_complete(&in, from ? from : "install-config.yaml",
-			  given.s, given.len, &text, &s->err)
-		    : install_config_make(&in, &text, &s->err);
+		r = fill_install_config(s, &in, &have, &given, &text);
+	s->has_ssh_key = strstr(str_get(&text), "\nsshKey:") != NULL;
 	return r < 0 ? r : add_file(s, "install-config.yaml", 0600, NULL, &text);
 }
 
@@ -706,7 +747,7 @@ static int report(struct init *s, bool written)
 	}
 	files_print(&s->files, written, &out);
 	fputs(str_get(&out), stdout);
-	if (!s->ssh_key.len)
+	if (!s->has_ssh_key)
 		puts(
 		    "There is no SSH key in install-config.yaml: make one (ssh-keygen) "
 		    "and give it with --ssh-key.");

@@ -64,7 +64,8 @@ static const struct cli_option image_options[] = {
 };
 
 static const struct cli_option mirror_options[] = {
-	{ "from", "REPOSITORY", "default: quay.io/openshift/okd", 0 },
+	{ "from", "REPOSITORY",
+	    "default: quay.io/openshift/okd, since 4.16 quay.io/okd/scos-release", 0 },
 	{ "attempts", "N", "how often oc is run (default: 5)", 0 },
 	END,
 };
@@ -93,13 +94,13 @@ static const struct cli_option logs_options[] = {
 };
 
 static const struct cli_option verify_options[] = {
-	{ "repository", "NAME", "default: openshift/okd", 0 },
+	{ "repository", "NAME", "default: openshift/okd, since 4.16 okd/scos", 0 },
 	{ "rehash", NULL, "read every blob and check its digest", 0 },
 	END,
 };
 
 static const struct cli_option prune_options[] = {
-	{ "repository", "NAME", "default: openshift/okd", 0 },
+	{ "repository", "NAME", "default: openshift/okd, since 4.16 okd/scos", 0 },
 	{ "dry-run", NULL, "only say what would go", 'n' },
 	END,
 };

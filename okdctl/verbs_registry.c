@@ -7,13 +7,13 @@
 #include "okdctl/admin_call.h"
 #include "okdctl/cli.h"
 #include "okdctl/files.h"
+#include "okdctl/install_config.h"
 #include "okdctl/out.h"
 #include "okdctl/secrets.h"
 #include "okdctl/target.h"
 #include "okdctl/term.h"
 #include "okdctl/verbs.h"
 
-#define REPOSITORY "openshift/okd"
 #define LONG_MS (30 * 60 * 1000) /* hashing a release again takes minutes */
 
 /* A request that may take long; the answer, or an exit status after a sentence. */
@@ -57,7 +57,8 @@ int registry_verify_run(struct cli *c)
 	int r;
 
 	str_addz(&target, "/v1/verify-release");
-	target_add(&target, "repository", repository ? repository : REPOSITORY);
+	target_add(&target, "repository",
+	    repository ? repository : install_config_repository(c->args[0]));
 	target_add(&target, "reference", c->args[0]);
 	if (cli_has(c, "rehash"))
 		target_add(&target, "rehash", "1");
@@ -109,7 +110,8 @@ int registry_prune_run(struct cli *c)
 	int r;
 
 	str_addz(&target, "/v1/prune");
-	target_add(&target, "repository", repository ? repository : REPOSITORY);
+	target_add(&target, "repository",
+	    repository ? repository : install_config_repository(c->args[0]));
 	for (unsigned i = 0; i < c->n_args; i++)
 		target_add(&target, "keep", c->args[i]);
 	if (dry)

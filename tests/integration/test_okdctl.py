@@ -132,6 +132,12 @@ def test_every_command_has_help_with_examples(ctl):
         assert max(map(len, text.splitlines())) <= 110
 
 
+def test_the_version_is_told_wherever_it_is_asked_for(ctl):
+    for args in (["--version"], ["-V"]):
+        assert ctl(*args).stdout.startswith("okdctl ")
+    ctl("--verson", expect=2)
+
+
 def test_completion_offers_what_can_come(ctl):
     ctl.init()
     assert ctl("__complete", "--", "ini").stdout == "init\n"
@@ -297,6 +303,10 @@ def test_init_renews_a_certificate_that_lacks_an_address(ctl):
      "lies outside machine_network"),
     (["--topology", "/does/not/exist"], "/does/not/exist does not exist"),
     (["--topology", "x", "--name", "okd"], "edit that file instead"),
+    (TOPOLOGY + ["--release", "abc"], '"abc" is no release of OKD'),
+    (TOPOLOGY + ["--cluster-network", "10.0.0.0/33"], "10.0.0.0/33"),
+    (TOPOLOGY + ["--service-network", "192.168.0.0/16"], "192.168.0.0/16"),
+    (TOPOLOGY + ["--service-network", "10.128.0.0/16"], "overlaps the service network"),
 ])
 def test_init_says_what_is_wrong_and_writes_nothing(ctl, args, sentence):
     p = ctl("init", *args, expect=1)
@@ -339,6 +349,40 @@ def test_init_completes_an_install_config(ctl, tmp_path):
     assert config["additionalTrustBundle"] == ctl.file("registry-ca.crt")
     assert source.read_text() == before
     assert yaml.safe_load(ctl.file("cluster.yaml"))["machine_network"] == ["192.168.120.0/24"]
+
+
+@pytest.mark.parametrize("args,key,value", [
+    (["--cluster-network", "10.200.0.0/14"], "clusterNetwork", "10.200.0.0/14"),
+    (["--service-network", "172.31.0.0/16"], "serviceNetwork", "172.31.0.0/16"),
+    (["--release", "4.17"], "imageDigestSources", "quay.io/okd/scos-content"),
+    (["--ssh-key", "second.pub"], "sshKey", "ssh-ed25519 BBBB"),
+])
+def test_init_again_with_what_install_config_has_otherwise(ctl, args, key, value):
+    for name, text in (("first.pub", "ssh-ed25519 AAAA"), ("second.pub", "ssh-ed25519 BBBB")):
+        (ctl.home / name).write_text(text + "\n")
+    args = [ctl.home / a if a.endswith(".pub") else a for a in args]
+    ctl.init("--ssh-key", ctl.home / "first.pub")
+    before = ctl.file("install-config.yaml")
+    assert "--force" in ctl("init", *args, expect=1).stderr
+    assert ctl.file("install-config.yaml") == before
+    if "--ssh-key" not in args:
+        args += ["--ssh-key", ctl.home / "first.pub"]
+    ctl("init", *args, "--force")
+    after = ctl.file("install-config.yaml")
+    assert f"{key}:" in after and value in after and value not in before
+    (copy,) = ctl.etc.glob("install-config.yaml.bak-*")
+    assert copy.read_text() == before
+    ctl("init", *args)  # nothing is left to do
+    assert "There is no SSH key" not in ctl("init").stdout
+    assert ctl.file("install-config.yaml") == after
+
+
+def test_networks_of_a_given_file_are_written_there(ctl, tmp_path):
+    ctl.init()
+    source = tmp_path / "mine.yaml"
+    source.write_text(ctl.file("install-config.yaml"))
+    p = ctl("init", "--from", source, "--cluster-network", "10.200.0.0/14", expect=1)
+    assert f"--from keeps the networks of {source}" in p.stderr
 
 
 def test_half_written_cluster_file_gets_a_sentence_with_its_line(ctl):
