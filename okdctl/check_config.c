@@ -138,9 +138,10 @@ void check_install_config(
 	cli_etc_path(k->cli, "install-config.yaml", &path);
 	if (file_read(str_get(&path), FILE_MAX, &text) < 0)
 		return;
-	if (conf_doc_parse(
-		&doc, "install-config.yaml", str_get(&text), text.len, &why) < 0) {
-		check_add(k, CHECK_FAIL, "correct that line", "%s", err_str(&why));
+	if (conf_doc_parse(&doc, str_get(&path), str_get(&text), text.len, &why) < 0) {
+		check_add(k, CHECK_FAIL,
+		    "correct that line, or okdctl init --force, which makes it anew",
+		    "%s", err_str(&why));
 		return;
 	}
 	root = conf_doc_root(doc);

@@ -524,9 +524,20 @@ static int find_user(struct init *s, const char *registry, const char *secret)
 	return r;
 }
 
+/* A file of ours that is half-written, or that a person broke. */
+static int or_move_away(struct init *s)
+{
+	_cleanup_(freep) char *why = strdup(err_str(&s->err));
+
+	s->err = (struct err)ERR_INIT;
+	return err_set(&s->err, -EINVAL,
+	    "%s; correct it, or move it away and run this again", why ? why : "");
+}
+
 static int plan_users(struct init *s)
 {
-	_cleanup_(str_deinit) struct str registry = STR_INIT, users = STR_INIT;
+	_cleanup_(str_deinit) struct str registry = STR_INIT, users = STR_INIT,
+					 path = STR_INIT;
 	_cleanup_(secrets_wipe) struct str secret = STR_INIT, own = STR_INIT,
 					   given = STR_INIT, text = STR_INIT;
 	const char *file = cli_get(s->cli, "pull-secret");
@@ -552,14 +563,15 @@ static int plan_users(struct init *s)
 	secrets_pull_secret(
 	    str_get(&registry), str_get(&s->user), str_get(&s->password), &own);
 	r = file ? read_given(s, file, &given) : 0;
+	cli_etc_path(s->cli, "pull-secret.json", &path);
 	if (r == 0)
-		r = install_config_merge_secret(file ? file : "pull-secret.json",
+		r = install_config_merge_secret(file ? file : str_get(&path),
 		    file                  ? str_get(&given)
 			: has_secret == 0 ? str_get(&secret)
 					  : "{\"auths\":{}}",
 		    str_get(&own), &s->pull_secret, &s->err);
 	if (r < 0)
-		return r;
+		return file ? r : or_move_away(s);
 	str_addf(&text, "%s\n", str_get(&s->pull_secret));
 	if (has_users == 0)
 		r = keep_file(s, "registry.htpasswd", REGD_GROUP);

@@ -394,6 +394,27 @@ def test_half_written_cluster_file_gets_a_sentence_with_its_line(ctl):
     assert line(ctl.check("cluster", expect=1), "cluster.yaml:")["level"] == "FAIL"
 
 
+def test_half_written_files_of_init_are_named_with_the_way_out(ctl):
+    ctl.init()
+    path = ctl.etc / "install-config.yaml"
+    whole = path.read_text()
+    path.write_text(whole[:whole.index("baseDomain") + 6])
+    found = line(ctl.check("registry", expect=1), f"{path}:")
+    assert "okdctl init --force" in found["remedy"]
+    p = ctl("init", expect=1)
+    assert f"{path}:" in p.stderr and "move it away and run this again" in p.stderr
+    ctl("init", "--force")
+    assert path.read_text() == whole
+    (ctl.etc / "pull-secret.json").write_text("")
+    p = ctl("init", expect=1)
+    assert f"{ctl.etc}/pull-secret.json:" in p.stderr and "move it away" in p.stderr
+    (ctl.etc / "pull-secret.json").unlink()
+    assert "--registry-password-file FILE" in ctl("init", expect=1).stderr
+    (ctl.etc / "registry.key").write_text("x")
+    ctl("init", "--registry-password-file", "-", "--force", stdin="geheim\n")
+    assert "BEGIN" in ctl.file("registry.key")
+
+
 def test_init_asks_on_a_terminal(ctl):
     master, slave = pty.openpty()
     env = {**os.environ, **variant.sanitizer_environment(), "HOME": str(ctl.home)}

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import threading
 import time
-import urllib.parse
 
 import pytest
 import yaml
@@ -21,7 +20,7 @@ import test_okdctl_check
 import test_okdctl_install
 from test_okdctl_check import (NAMES, SIGNATURE, XZ, absent, balance, in_mounts_of_its_own,
                                named_certificate, until, up, write)
-from test_okdctl_install import IGN, installer_output
+
 
 ctl, daemon = test_okdctl_install.ctl, test_okdctl_install.daemon
 ignd, nodes = test_okdctl_check.ignd, test_okdctl_check.nodes
