@@ -1,8 +1,8 @@
 /* Checks of what okd-ignd serves: Ignition files with their certificates, images with their
  * signatures, who may have them, and the nodes that have trouble with either. */
-#include <errno.h>
 #include <fts.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/cluster.h"
 #include "common/fd.h"
@@ -41,37 +41,38 @@ static void check_clock_of(struct check *k, const json_t *config)
 		    text_of(certs, "text"));
 }
 
-/* Why a file that is there is not served: by what is in it, or by who may read it. */
-static void check_bad(struct check *k, const json_t *v)
+/* A file that is there, and that okd-ignd does not see. */
+static bool check_hidden(struct check *k, const char *name)
 {
-	const char *name = text_of(v, "name"), *why = text_of(v, "error");
-	_cleanup_(str_deinit) struct str dir = STR_INIT, remedy = STR_INIT;
+	_cleanup_(str_deinit) struct str dir = STR_INIT, remedy = STR_INIT,
+					 path = STR_INIT;
 
-	if (!strstr(why, strerror(EACCES))) {
-		check_add(k, CHECK_FAIL, "make it again and okdctl publish DIR",
-		    "%s would be refused by the node: %s", name, why);
-		return;
-	}
 	ignd_dir(k->cli, "ignition", &dir);
+	str_addf(&path, "%s/%s", str_get(&dir), name);
+	if (access(str_get(&path), F_OK) < 0)
+		return false;
 	str_addf(&remedy,
-	    "chown root:okd-ignd %s/%s; chmod 0640 %s/%s; with SELinux: restorecon -RF "
-	    "%s",
-	    dir.s, name, dir.s, name, dir.s);
-	check_add(
-	    k, CHECK_FAIL, str_get(&remedy), "okd-ignd cannot read %s: %s", name, why);
+	    "chown root:okd-ignd %s %s; chmod 0750 %s; chmod 0640 %s; with SELinux: "
+	    "restorecon -RF %s",
+	    dir.s, path.s, dir.s, path.s, dir.s);
+	check_add(k, CHECK_FAIL, str_get(&remedy),
+	    "okd-ignd cannot read %s, which is there: nodes get 404", str_get(&path));
+	return true;
 }
 
 static void check_config_file(struct check *k, const json_t *v)
 {
 	const char *state = text_of(v, "state"), *name = text_of(v, "name");
 
-	if (str_eq(state, "missing"))
-		check_add(k, CHECK_NOT_YET,
-		    "openshift-install create ignition-configs, then okdctl publish "
-		    "DIR",
-		    "%s is not published", name);
-	else if (str_eq(state, "bad"))
-		check_bad(k, v);
+	if (str_eq(state, "missing")) {
+		if (!check_hidden(k, name))
+			check_add(k, CHECK_NOT_YET,
+			    "openshift-install create ignition-configs, then okdctl "
+			    "publish DIR",
+			    "%s is not published", name);
+	} else if (str_eq(state, "bad"))
+		check_add(k, CHECK_FAIL, "make it again and okdctl publish DIR",
+		    "%s would be refused by the node: %s", name, text_of(v, "error"));
 	else
 		check_add(k, CHECK_OK, NULL, "%s is published (Ignition %s)", name,
 		    text_of(v, "version"));

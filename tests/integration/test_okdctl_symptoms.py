@@ -419,13 +419,17 @@ def test_a_node_that_waits_for_its_file(ctl, is_open, remedy):
     assert found["remedy"] == remedy and "the reason" in found["text"]
 
 
-def test_an_ignition_file_that_the_daemon_cannot_read(ctl):
-    """As "cp" by root leaves it, with a umask of 077."""
-    error = "/var/lib/okd-ignd/ignition/worker.ign: Permission denied"
+def test_an_ignition_file_that_the_daemon_cannot_read(ctl, folder):
+    """As "cp" by root leaves it, with a umask of 077: okd-ignd says that there is none."""
+    write(folder, "worker.ign", b"{}")
     with stand_in(ctl.run_dir, "ignd", ignd={"images": [], "nodes": [], "configs": [
-            {"name": "worker.ign", "state": "bad", "error": error}]}):
-        found = line(ctl.check("files", expect=1), "okd-ignd cannot read worker.ign")
-    assert "chown root:okd-ignd" in found["remedy"] and "restorecon" in found["remedy"]
+            {"name": n, "state": "missing"} for n in ("master.ign", "worker.ign")]}):
+        lines = ctl.check("files", expect=1)
+    found = line(lines, f"okd-ignd cannot read {folder}/worker.ign, which is there")
+    assert found["level"] == "FAIL"
+    assert f"chmod 0640 {folder}/worker.ign" in found["remedy"]
+    assert "restorecon" in found["remedy"]
+    assert line(lines, "master.ign is not published")["level"] == "NOT YET"
 
 
 # --- the registry ----------------------------------------------------------------------
