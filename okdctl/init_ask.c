@@ -1,6 +1,7 @@
 /* What init asks on a terminal: see init_ask.h. */
 #include "okdctl/init_ask.h"
 
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <stdio.h>
