@@ -2,6 +2,7 @@
 #include "okdctl/status.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -391,8 +392,9 @@ static int show_once(struct cli *c, const struct cluster *cluster, bool watch)
 	status_print(&s, c->color, &out);
 	if (str_err(&out))
 		return cli_fail(EXIT_FAILED, "out of memory");
-	if (size.rows)
-		redraw(&out, size);
+	if (watch && c->terminal)
+		redraw(
+		    &out, size.rows ? size : (struct term_size){ UINT_MAX, UINT_MAX });
 	else
 		fputs(str_get(&out), stdout);
 	return any_answer(&s) || watch ? 0 : EXIT_UNREACHABLE;

@@ -287,6 +287,13 @@ def plain(text):
     return re.sub(r"\033\[[0-9;]*[A-Za-z]", "", text).replace("\r", "")
 
 
+def test_a_terminal_of_unknown_size_is_drawn_upon_as_well(ctl):
+    out = screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"], 0, 0,
+                 until=b"\033[J")
+    assert out.split("\033[H")[1].startswith("\033[1mDaemons\033[0m\033[K\r\n")
+    assert "192.168.120.104" in out and "more lines" not in out
+
+
 @pytest.mark.parametrize("rows,columns", [(24, 80), (10, 40), (50, 200)])
 def test_the_screen_that_is_watched_fits_the_terminal(ctl, rows, columns):
     cluster = yaml.safe_load(ctl.file("cluster.yaml"))
