@@ -387,8 +387,10 @@ static int show_once(struct cli *c, const struct cluster *cluster, bool watch)
 	_cleanup_(str_deinit) struct str out = STR_INIT;
 
 	status_fetch(c, &s);
+	if (c->json && print_json(&s))
+		return EXIT_FAILED;
 	if (c->json)
-		return print_json(&s);
+		return any_answer(&s) || watch ? 0 : EXIT_UNREACHABLE;
 	status_print(&s, c->color, &out);
 	if (str_err(&out))
 		return cli_fail(EXIT_FAILED, "out of memory");

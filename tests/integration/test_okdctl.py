@@ -551,6 +551,7 @@ def test_status_shows_who_runs_and_who_does_not(ctl, dnsd):
 def test_without_daemons_the_exit_code_says_so(ctl):
     ctl.init()
     assert "not running" in ctl("status", expect=69).stdout
+    assert json.loads(ctl("status", "--json", expect=69).stdout)["dnsd"]["running"] is False
     p = ctl("reload", "dnsd", expect=69)
     assert "systemctl start okd-dnsd" in p.stderr
     assert "okd-bastion.target" in ctl("reload", expect=69).stderr
