@@ -630,13 +630,16 @@ json_t *checksums_json(const struct checksums *c)
 					    : "unchecked";
 
 		json_array_append_new(list,
-		    json_pack("{s:s,s:s,s:s,s:I,s:o,s:b}", "name", en->name, "state",
+		    json_pack("{s:s,s:s,s:s,s:I,s:o,s:o}", "name", en->name, "state",
 			state, "why", en->why, "bytes", (json_int_t)en->st.st_size,
 			"sha256",
 			en->known ? json_string(hex_encode(
 					en->digests.sha256, DIGEST_SHA256_SIZE, hex))
 				  : json_null(),
-			"signature", en->signature));
+			"signature",
+			en->signature || wants_signature(en->name)
+			    ? json_boolean(en->signature)
+			    : json_null()));
 	}
 	return list;
 }

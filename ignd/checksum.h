@@ -36,7 +36,8 @@ const char *checksums_fault(const struct checksums *c, const struct stat *st);
 /* The text of name ("image.sha256") when the digest of its image is known: true. */
 bool checksums_text(struct checksums *c, const char *name, struct str *out);
 /* [{"name":..., "state":"good"|"bad"|"hashing"|"unchecked", "why":..., "bytes":...,
- *   "sha256":..., "signature":true}] */
+ *   "sha256":..., "signature":true}]: whether one lies beside it, null where there is none
+ * and no installer asks for one. */
 json_t *checksums_json(const struct checksums *c);
 /* Files that must not be served. */
 size_t checksums_bad(const struct checksums *c);

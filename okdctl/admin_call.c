@@ -228,8 +228,7 @@ int admin_choose(const struct cli *c, enum bastion_daemon ret[N_DAEMONS], unsign
 
 /* --- sentences ---------------------------------------------------------- */
 
-/* The message of {"error":{...}}, with its place. */
-static void error_message(const struct admin_call *call, struct str *out)
+void admin_call_message(const struct admin_call *call, struct str *out)
 {
 	_cleanup_(json_freep) json_t *v = NULL;
 	const json_t *error;
@@ -286,7 +285,7 @@ int admin_call_explain(const struct cli *c, const struct admin_call *call)
 	admin_socket_path(c, call->to, &path);
 	if (call->result < 0)
 		return explain_errno(call, str_get(&path), name);
-	error_message(call, &why);
+	admin_call_message(call, &why);
 	if (call->result == 403)
 		return cli_fail(EXIT_PERMISSION,
 		    "okd-%s refuses: %s; be root or a member of the group okd-admin "

@@ -45,6 +45,8 @@ bool admin_is_absent(const struct admin_call *call);
 int admin_none_runs(void);
 /* The path of a daemon's socket. */
 void admin_socket_path(const struct cli *c, enum bastion_daemon to, struct str *out);
+/* The sentence with which a daemon refused a call, with its place; "" without one. */
+void admin_call_message(const struct admin_call *call, struct str *out);
 /*
  * Says on stderr why a call did not succeed, and what to do about it: an exit status, 0
  * for a call that did.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "common/cluster.h"
 #include "common/conf_doc.h"
@@ -29,14 +30,12 @@ void check_add(
 	}
 	k->lines = v;
 	va_start(ap, fmt);
-	str_vaddf(&text, fmt, ap);
+	term_vaddf(&text, fmt, ap);
 	va_end(ap);
 	v[k->n_lines] = (struct check_line){ .group = k->group,
 		.level = level,
 		.text = str_take(&text),
 		.remedy = remedy ? strdup(remedy) : NULL };
-	if (v[k->n_lines].text)
-		term_clean(v[k->n_lines].text);
 	if (v[k->n_lines].remedy)
 		term_clean(v[k->n_lines].remedy);
 	if (!v[k->n_lines].text || (remedy && !v[k->n_lines].remedy))
@@ -140,16 +139,24 @@ size_t check_listen(
 	return n ? n : default_listen(k, d, ret, max);
 }
 
+int check_config(const struct check *k, enum bastion_daemon d, struct conf_doc **ret)
+{
+	_cleanup_(str_deinit) struct str text = STR_INIT;
+
+	running_config(k, d, &text);
+	if (!text.len)
+		file_config(k, d, &text);
+	return conf_doc_parse(ret, "(configuration)", str_get(&text), text.len, NULL);
+}
+
 size_t check_frontend(
     const struct check *k, const char *backend, struct net_endpoint *ret, size_t max)
 {
 	_cleanup_(conf_doc_freep) struct conf_doc *doc = NULL;
-	_cleanup_(str_deinit) struct str text = STR_INIT;
 	const struct conf_node *list;
 	size_t n = 0;
 
-	running_config(k, LBD, &text);
-	if (conf_doc_parse(&doc, "(configuration)", str_get(&text), text.len, NULL) < 0)
+	if (!check_runs(k, LBD) || check_config(k, LBD, &doc) < 0)
 		return 0;
 	list = conf_get(conf_doc_root(doc), "frontends");
 	for (size_t i = 0; i < conf_list_len(list); i++) {
@@ -166,15 +173,13 @@ void check_setting(const struct check *k, enum bastion_daemon d, const char *tab
     const char *key, struct str *out)
 {
 	_cleanup_(conf_doc_freep) struct conf_doc *doc = NULL;
-	_cleanup_(str_deinit) struct str text = STR_INIT;
+	const struct conf_node *root;
 	const char *value;
 
-	running_config(k, d, &text);
-	if (!text.len)
-		file_config(k, d, &text);
-	if (conf_doc_parse(&doc, "(configuration)", str_get(&text), text.len, NULL) < 0)
+	if (check_config(k, d, &doc) < 0)
 		return;
-	value = conf_scalar(conf_get(conf_get(conf_doc_root(doc), table), key));
+	root = conf_doc_root(doc);
+	value = conf_scalar(conf_get(table ? conf_get(root, table) : root, key));
 	str_addz(out, value ? value : "");
 }
 
@@ -273,7 +278,7 @@ static void check_daemons(struct check *k)
 static const enum term_color level_colors[] = { TERM_GREEN, TERM_PLAIN, TERM_YELLOW,
 	TERM_RED };
 
-static void print_lines(const struct check *k, struct str *out)
+static void print_lines(const struct check *k, struct str *out, unsigned columns)
 {
 	const char *group = "";
 
@@ -289,10 +294,14 @@ static void print_lines(const struct check *k, struct str *out)
 		str_addz(out, "  ");
 		term_add(
 		    out, k->cli->color, level_colors[l->level], level_words[l->level]);
-		str_addf(out, "%*s  %s\n", 7 - (int)strlen(level_words[l->level]), "",
-		    l->text);
-		if (l->remedy)
-			str_addf(out, "           -> %s\n", l->remedy);
+		str_addf(out, "%*s  ", 7 - (int)strlen(level_words[l->level]), "");
+		term_add_wrapped(out, l->text, 11, columns);
+		str_addc(out, '\n');
+		if (!l->remedy)
+			continue;
+		str_addz(out, "           -> ");
+		term_add_wrapped(out, l->remedy, 14, columns);
+		str_addc(out, '\n');
 	}
 }
 
@@ -314,6 +323,22 @@ static void print_json(const struct check *k, struct str *out)
 	str_addc(out, '\n');
 }
 
+static unsigned columns_of(const struct check *k)
+{
+	return k->cli->terminal ? term_size(STDOUT_FILENO).columns : 0;
+}
+
+static void print_sum(const struct check *k, const unsigned n[4], struct str *out)
+{
+	_cleanup_(str_deinit) struct str sum = STR_INIT;
+
+	str_addf(&sum, "%u well, %u not yet, %u to look at, %u failed", n[CHECK_OK],
+	    n[CHECK_NOT_YET], n[CHECK_WARN], n[CHECK_FAIL]);
+	str_addc(out, '\n');
+	term_add_wrapped(out, str_get(&sum), 0, columns_of(k));
+	str_addc(out, '\n');
+}
+
 static int report(const struct check *k)
 {
 	_cleanup_(str_deinit) struct str out = STR_INIT;
@@ -324,9 +349,8 @@ static int report(const struct check *k)
 	if (k->cli->json)
 		print_json(k, &out);
 	else {
-		print_lines(k, &out);
-		str_addf(&out, "\n%u well, %u not yet, %u warnings, %u failures\n",
-		    n[CHECK_OK], n[CHECK_NOT_YET], n[CHECK_WARN], n[CHECK_FAIL]);
+		print_lines(k, &out, columns_of(k));
+		print_sum(k, n, &out);
 	}
 	if (k->err || str_err(&out))
 		return cli_fail(EXIT_FAILED, "out of memory");

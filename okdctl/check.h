@@ -11,6 +11,7 @@
 
 struct cli;
 struct cluster;
+struct conf_doc;
 
 enum check_level { CHECK_OK, CHECK_NOT_YET, CHECK_WARN, CHECK_FAIL };
 
@@ -45,11 +46,13 @@ size_t check_listen(
 /* The same from YAML text: listen at the top and in frontends and stats.  Pure. */
 size_t check_listen_of(
     const char *yaml, size_t n, struct net_endpoint *ret, size_t max);
+/* The configuration that a daemon runs with, else its file: 0 or -errno. */
+int check_config(
+    const struct check *k, enum bastion_daemon d, struct conf_doc **ret) _mustcheck_;
 /* Where okd-lbd serves a backend, by its configuration: as many as were filled in. */
 size_t check_frontend(
     const struct check *k, const char *backend, struct net_endpoint *ret, size_t max);
-/* A setting of a daemon, from its running configuration or its file; nothing where it is
- * not set. */
+/* A setting of it, in a table or, for NULL, at the top; nothing where it is not set. */
 void check_setting(const struct check *k, enum bastion_daemon d, const char *table,
     const char *key, struct str *out);
 
@@ -57,12 +60,24 @@ void check_setting(const struct check *k, enum bastion_daemon d, const char *tab
 void check_skew(struct check *k);
 /* Is the API server's certificate one for its names?  In check_api.c. */
 void check_api(struct check *k);
+/* Do the .ign files trust the machine config servers?  In check_mcs.c. */
+void check_mcs(struct check *k, const json_t *backend);
+/*
+ * What a role's Ignition file says of its machine config server: appends the PEM of the
+ * authorities that it is to be of, and the URL.  -EINVAL for what is no such file.  Pure.
+ */
+int check_mcs_pointer(
+    const char *ign, size_t n, struct str *authorities, struct str *url) _mustcheck_;
 /* Appends the PEM of the authorities that a kubeconfig's first cluster has: -ENOENT for
  * none, -EINVAL for what is no kubeconfig.  Pure. */
 int check_api_authorities(
     const char *kubeconfig, size_t n, struct str *out) _mustcheck_;
+/* Does install-config.yaml say what cluster.yaml and the registry do?  In
+ * check_config.c. */
+void check_install_config(
+    struct check *k, const char *ca, const char *registry, const char *password);
 /* Is every release that was mirrored whole?  In check_release.c. */
-void check_release(struct check *k, const json_t *tags);
+void check_release(struct check *k, const char *repository, const json_t *tags);
 
 /* The names of the groups; ends in NULL. */
 extern const char *const check_groups[];

@@ -6,7 +6,9 @@
 #include "common/cluster.h"
 #include "okdctl/check.h"
 #include "okdctl/cli.h"
+#include "okdctl/out.h"
 #include "okdctl/stub.h"
+#include "okdctl/term.h"
 
 #define ASK_MS 2000
 #define MAX_LISTEN 16
@@ -141,15 +143,32 @@ static void named(struct walk *w, const char *label, const struct conf_list *wan
 	forward(w, name, want);
 }
 
+/* "10 100 2380 etcd-0.okd.example.com": the target must be a name with an address. */
+static void etcd_target(struct walk *w, const char *record)
+{
+	_cleanup_(stub_answer_deinit) struct stub_answer a = { 0 };
+	const char *target = strrchr(record, ' ');
+
+	if (target && ask(w, target + 1, STUB_A, &a) && !a.records.n)
+		badf(w, own_record,
+		    "an SRV record of _etcd-server-ssl._tcp names %s, which has no "
+		    "address",
+		    target + 1);
+}
+
 static void etcd(struct walk *w, size_t masters)
 {
 	_cleanup_(stub_answer_deinit) struct stub_answer a = { 0 };
 	char name[300];
 
 	snprintf(name, sizeof(name), "_etcd-server-ssl._tcp.%s", w->k->cluster->domain);
-	if (ask(w, name, STUB_SRV, &a) && a.records.n != masters)
+	if (!ask(w, name, STUB_SRV, &a))
+		return;
+	if (a.records.n != masters)
 		badf(w, own_record, "%s has %zu SRV records for %zu masters", name,
 		    a.records.n, masters);
+	for (size_t i = 0; i < a.records.n; i++)
+		etcd_target(w, a.records.v[i]);
 }
 
 static void walk_names(struct walk *w)
@@ -181,15 +200,63 @@ static void walk_names(struct walk *w)
 		etcd(w, masters);
 }
 
+/* The cluster's own DNS comes over TCP with what does not fit into a datagram. */
+static void over_tcp(struct walk *w)
+{
+	_cleanup_(stub_answer_deinit) struct stub_answer a = { 0 };
+	char name[300];
+	int r;
+
+	if (w->dead)
+		return;
+	snprintf(name, sizeof(name), "api.%s", w->k->cluster->domain);
+	r = stub_ask_tcp(&w->server, name, STUB_A, ASK_MS, &a);
+	w->asked++;
+	if (r < 0)
+		badf(w, "okdctl logs dnsd; is TCP port 53 open in the firewall?",
+		    "okd-dnsd answers over UDP, but not over TCP on %s: %s",
+		    net_endpoint_str(&w->server), strerror(-r));
+}
+
+/* Records that a person keeps in etcd: answers are of the last good list. */
+static void in_etcd(struct check *k)
+{
+	const json_t *v = status_own(&k->status, DNSD, "etcd");
+	_cleanup_(str_deinit) struct str age = STR_INIT;
+	double s = json_number_value(json_object_get(v, "age_seconds"));
+
+	if (number_of(v, "bad_values"))
+		check_add(k, CHECK_WARN,
+		    "journalctl -u okd-dnsd -p warning names each; etcdctl put KEY "
+		    "'{\"host\":\"192.168.120.103\",\"ttl\":60}'",
+		    "%lld keys in etcd are no records, and are left out",
+		    (long long)number_of(v, "bad_values"));
+	if (!*text_of(v, "error"))
+		return;
+	if (s >= 0)
+		term_add_seconds(&age, (int64_t)s);
+	check_add(k, CHECK_WARN,
+	    "systemctl status etcd; journalctl -u okd-dnsd -p warning",
+	    "okd-dnsd does not follow etcd at %s: %s; %s%s", text_of(v, "endpoint"),
+	    text_of(v, "error"),
+	    s < 0 ? "its records are not served"
+		  : "its records are served as they were, before ",
+	    str_get(&age));
+}
+
 /* Without a release mirrored in full, nodes pull from outside. */
 static void outside(struct walk *w)
 {
 	_cleanup_(stub_answer_deinit) struct stub_answer a = { 0 };
+	_cleanup_(str_deinit) struct str list = STR_INIT;
 	const struct cluster *c = w->k->cluster;
 	int r;
 
 	if (w->dead || !c->upstream_dns.n)
 		return;
+	for (size_t i = 0; i < c->upstream_dns.n; i++)
+		str_addf(&list, "%s%s", i ? ", " : "",
+		    conf_list_items(&c->upstream_dns, char *)[i]);
 	r = stub_ask(&w->server, "quay.io", STUB_A, ASK_MS, &a);
 	if (r == 0 && a.rcode == 0 && a.records.n)
 		check_add(w->k, CHECK_OK, NULL, "names outside the cluster resolve");
@@ -201,8 +268,7 @@ static void outside(struct walk *w)
 		    "quay.io does not resolve through %s (%s); a node would say "
 		    "\"lookup "
 		    "quay.io on %s:53: server misbehaving\"",
-		    conf_list_items(&c->upstream_dns, char *)[0],
-		    r < 0 ? strerror(-r) : stub_rcode(a.rcode),
+		    str_get(&list), r < 0 ? strerror(-r) : stub_rcode(a.rcode),
 		    net_ip_str(conf_list_items(&c->bastion.addresses, struct net_ip)));
 }
 
@@ -259,6 +325,7 @@ static void check_server(struct check *k)
 	if (n == 0)
 		return;
 	walk_names(&w);
+	over_tcp(&w);
 	if (w.bad > MAX_TOLD)
 		check_add(k, CHECK_FAIL, own_record, "and %u more", w.bad - MAX_TOLD);
 	else if (!w.bad)
@@ -268,6 +335,7 @@ static void check_server(struct check *k)
 		    "to %s)",
 		    w.asked, net_endpoint_str(&w.server));
 	outside(&w);
+	in_etcd(k);
 }
 
 void check_dns(struct check *k)

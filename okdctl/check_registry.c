@@ -4,7 +4,6 @@
 
 #include "common/clock.h"
 #include "common/cluster.h"
-#include "common/conf_doc.h"
 #include "common/fd.h"
 #include "common/json.h"
 #include "okdctl/check.h"
@@ -95,79 +94,6 @@ static bool check_pull_secret(struct client *c)
 	return r == 0;
 }
 
-/* --- install-config.yaml ------------------------------------------------ */
-
-static void trim(struct str *s)
-{
-	while (s->len && (s->s[s->len - 1] == '\n' || s->s[s->len - 1] == ' '))
-		s->s[--s->len] = '\0';
-}
-
-static unsigned count_masters(const struct cluster *c)
-{
-	unsigned n = 0;
-
-	for (size_t i = 0; i < cluster_n_nodes(c); i++)
-		n += cluster_node_at(c, i)->role == NODE_MASTER;
-	return n;
-}
-
-static void check_replicas(struct client *c, const struct conf_node *root)
-{
-	const char *have =
-	    conf_scalar(conf_get(conf_get(root, "controlPlane"), "replicas"));
-	char want[16];
-
-	snprintf(want, sizeof(want), "%u", count_masters(c->k->cluster));
-	if (have && !str_eq(have, want) && !str_eq(want, "0"))
-		check_add(c->k, CHECK_FAIL, "correct it, and make the .ign files again",
-		    "install-config.yaml has controlPlane.replicas: %s, and "
-		    "cluster.yaml "
-		    "has %s masters: the bootstrap would wait for ever",
-		    have, want);
-}
-
-static void check_install_config(struct client *c)
-{
-	_cleanup_(secrets_wipe) struct str text = STR_INIT;
-	_cleanup_(conf_doc_freep) struct conf_doc *doc = NULL;
-	const struct conf_node *root;
-	struct err why = ERR_INIT;
-	const char *trust, *secret;
-
-	if (read_etc(c->k, "install-config.yaml", &text) < 0)
-		return;
-	if (conf_doc_parse(
-		&doc, "install-config.yaml", str_get(&text), text.len, &why) < 0) {
-		check_add(c->k, CHECK_FAIL, "correct that line", "%s", err_str(&why));
-		return;
-	}
-	root = conf_doc_root(doc);
-	trust = conf_scalar(conf_get(root, "additionalTrustBundle"));
-	secret = conf_scalar(conf_get(root, "pullSecret"));
-	trim(&c->ca);
-	if (!trust || !strstr(trust, str_get(&c->ca)))
-		check_add(c->k, CHECK_FAIL,
-		    "okdctl init --force, then make the .ign files again; on nodes "
-		    "that "
-		    "are installed: the CA into /etc/pki/ca-trust/source/anchors, "
-		    "update-ca-trust extract, systemctl restart crio",
-		    "install-config.yaml lacks the registry's CA in "
-		    "additionalTrustBundle: nodes would say \"x509: certificate signed "
-		    "by "
-		    "unknown authority\"");
-	else if (!secret || !strstr(secret, str_get(&c->registry)))
-		check_add(c->k, CHECK_FAIL,
-		    "okdctl init --force, then make the .ign files again",
-		    "install-config.yaml lacks %s in pullSecret: nodes would say "
-		    "\"unauthorized\"",
-		    str_get(&c->registry));
-	else
-		check_add(c->k, CHECK_OK, NULL,
-		    "install-config.yaml trusts the registry and has its pull secret");
-	check_replicas(c, root);
-}
-
 /* --- over the wire ------------------------------------------------------ */
 
 static bool find_server(struct client *c)
@@ -215,6 +141,20 @@ static bool check_tls(struct client *c)
 	struct err why = ERR_INIT;
 	int r = ask(c, "/v2/", true, false, NULL, &why);
 
+	if (r == 200)
+		check_add(c->k, CHECK_WARN,
+		    "auth: {htpasswd: /etc/okd-bastion/registry.htpasswd} in "
+		    "regd.yaml; okdctl reload regd",
+		    "the registry asks nobody for a password: everybody may push "
+		    "images that the nodes will run");
+	if (r == -EACCES && strstr(why.text, "expired")) {
+		check_add(c->k, CHECK_FAIL,
+		    "okdctl init, which renews it; okdctl reload regd",
+		    "the registry shows a certificate that has expired: nodes would "
+		    "say \"x509: certificate has expired or is not yet valid\" (%s)",
+		    why.text);
+		return false;
+	}
 	if (r == -EACCES || r == -EPROTO) {
 		check_add(c->k, CHECK_FAIL,
 		    "regd.yaml: tls must name registry.crt and registry.key; okdctl "
@@ -261,24 +201,36 @@ static bool check_login(struct client *c)
 	return false;
 }
 
-static void check_content(struct client *c)
+/* False where the repository has no tag. */
+static bool check_repository(struct client *c, const char *repository)
 {
-	_cleanup_(str_deinit) struct str body = STR_INIT;
+	_cleanup_(str_deinit) struct str body = STR_INIT, path = STR_INIT;
 	_cleanup_(json_freep) json_t *v = NULL;
 	struct err why = ERR_INIT;
-	int r = ask(c, "/v2/openshift/okd/tags/list", true, true, &body, &why);
 	const json_t *tags;
+	int r;
 
+	str_addf(&path, "/v2/%s/tags/list", repository);
+	r = ask(c, str_get(&path), true, true, &body, &why);
 	if (r == 200 &&
 	    json_load_limited(&v, NULL, str_get(&body), body.len, 0, NULL) < 0)
 		v = NULL;
 	tags = json_object_get(v, "tags");
 	if (!json_array_size(tags))
+		return false;
+	check_release(c->k, repository, tags);
+	return true;
+}
+
+/* Where releases of either age are mirrored to. */
+static void check_content(struct client *c)
+{
+	bool old = check_repository(c, install_config_repository("4.5"));
+	bool later = check_repository(c, install_config_repository("4.16"));
+
+	if (!old && !later)
 		check_add(c->k, CHECK_NOT_YET, "okdctl mirror RELEASE",
-		    "no release is mirrored to %s/openshift/okd",
-		    str_get(&c->registry));
-	else
-		check_release(c->k, tags);
+		    "no release is mirrored to %s", str_get(&c->registry));
 }
 
 void check_registry(struct check *k)
@@ -294,13 +246,18 @@ void check_registry(struct check *k)
 	if (!check_certificate(&c))
 		return;
 	secret = check_pull_secret(&c);
-	check_install_config(&c);
+	check_install_config(
+	    k, str_get(&c.ca), str_get(&c.registry), str_get(&c.password));
 	if (!check_runs(k, REGD)) {
 		check_add(k, CHECK_NOT_YET, "systemctl enable --now okd-regd",
 		    "the registry does not run");
 		return;
 	}
 	own = json_object_get(k->status.of[REGD], "regd");
+	if (json_is_true(json_object_get(own, "read_only")))
+		check_add(k, CHECK_WARN,
+		    "read_only: false in regd.yaml; okdctl reload regd",
+		    "the registry is read-only: a mirror would be refused");
 	if (json_integer_value(json_object_get(own, "bad_blobs")))
 		check_add(k, CHECK_FAIL, "push the images again: okdctl mirror RELEASE",
 		    "the registry holds %lld damaged blobs",

@@ -7,7 +7,6 @@
 #include "okdctl/out.h"
 #include "okdctl/target.h"
 
-#define REPOSITORY "openshift/okd"
 #define VERIFY_MS (10 * 60 * 1000)
 #define MAX_RELEASES 8
 
@@ -57,15 +56,32 @@ static bool is_damaged(const struct admin_call *call)
 	return code && str_eq(code, "DAMAGED");
 }
 
+static void not_told(struct check *k, const char *tag, const struct admin_call *call)
+{
+	_cleanup_(str_deinit) struct str why = STR_INIT, remedy = STR_INIT;
+
+	if (call->result < 0)
+		str_addz(&why, strerror(-call->result));
+	else
+		admin_call_message(call, &why);
+	str_addf(&remedy,
+	    is_damaged(call) ? "push it again: okdctl mirror %s"
+			     : "okdctl registry verify-release %s",
+	    tag);
+	check_add(k, CHECK_WARN, str_get(&remedy),
+	    "whether the release %s is whole cannot be said: %s", tag,
+	    why.len ? why.s : "okd-regd refuses");
+}
+
 /* 1: it is a release; 0: an image of another kind. */
-static int verify(struct check *k, const char *tag)
+static int verify(struct check *k, const char *repository, const char *tag)
 {
 	_cleanup_(str_deinit) struct str target = STR_INIT;
 	_cleanup_(admin_call_deinit) struct admin_call call = { .to = REGD };
 	_cleanup_(json_freep) json_t *v = NULL;
 
 	str_addz(&target, "/v1/verify-release");
-	target_add(&target, "repository", REPOSITORY);
+	target_add(&target, "repository", repository);
 	target_add(&target, "reference", tag);
 	call.target = str_get(&target);
 	admin_call_all(k->cli, &call, 1, VERIFY_MS);
@@ -76,13 +92,11 @@ static int verify(struct check *k, const char *tag)
 		&v, NULL, str_get(&call.reply), call.reply.len, 0, NULL) == 0)
 		told(k, tag, v);
 	else
-		check_add(k, CHECK_WARN, "okdctl registry verify-release RELEASE",
-		    "whether the release %s is whole cannot be said: %s", tag,
-		    call.result < 0 ? strerror(-call.result) : "okd-regd refuses");
+		not_told(k, tag, &call);
 	return 1;
 }
 
-void check_release(struct check *k, const json_t *tags)
+void check_release(struct check *k, const char *repository, const json_t *tags)
 {
 	unsigned found = 0, asked = 0;
 
@@ -91,11 +105,11 @@ void check_release(struct check *k, const json_t *tags)
 
 		if (!tag || is_part(tags, tag))
 			continue;
-		found += (unsigned)verify(k, tag);
+		found += (unsigned)verify(k, repository, tag);
 		asked++;
 	}
 	if (!found)
 		check_add(k, CHECK_NOT_YET, "okdctl mirror RELEASE",
-		    "%zu images are in " REPOSITORY ", and none is a release",
+		    "%s holds tags (%zu), and none is a release", repository,
 		    json_array_size(tags));
 }

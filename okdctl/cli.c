@@ -35,10 +35,8 @@ int cli_fail(int status, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	str_vaddf(&text, fmt, ap);
+	term_vaddf(&text, fmt, ap);
 	va_end(ap);
-	if (text.s)
-		term_clean(text.s);
 	fflush(stdout);
 	fprintf(
 	    stderr, "okdctl: %s\n", str_err(&text) ? "out of memory" : str_get(&text));
@@ -133,11 +131,24 @@ static bool in_group(const struct cli_command *cmd, const char *group)
 	return strncmp(cmd->name, group, n) == 0 && cmd->name[n] == ' ';
 }
 
+/* A word and what it means, in two columns; on a terminal the second is broken. */
+static void show_row(FILE *to, int left, const char *word, const char *text)
+{
+	_cleanup_(str_deinit) struct str out = STR_INIT;
+	unsigned indent = (unsigned)left + 3;
+
+	str_addf(&out, "  %-*s ", left, word);
+	if (strlen(word) > (size_t)left)
+		str_addf(&out, "\n%*s", (int)indent, "");
+	term_add_wrapped(&out, text, indent, term_size(fileno(to)).columns);
+	fprintf(to, "%s\n", str_get(&out));
+}
+
 static void show_list(const struct cli_command *commands, const char *group, FILE *to)
 {
 	for (const struct cli_command *cmd = commands; cmd->name; cmd++) {
 		if (cmd->name[0] != '_' && (!group || in_group(cmd, group)))
-			fprintf(to, "  %-24s %s\n", cmd->name, cmd->summary);
+			show_row(to, 24, cmd->name, cmd->summary);
 	}
 }
 
@@ -150,7 +161,7 @@ static void show_options(const struct cli_option *options)
 			snprintf(letter, sizeof(letter), "-%c, ", o->letter);
 		snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name,
 		    o->arg ? " " : "", o->arg ? o->arg : "");
-		printf("  %-26s %s\n", left, o->help);
+		show_row(stdout, 26, left, o->help);
 	}
 }
 
@@ -301,7 +312,7 @@ static int unknown_option(const struct cli *c, const char *name)
 	    name, c->command ? c->command->name : "", c->command ? " " : "");
 }
 
-/* One option at argv[*i]; *i moves on past its value. */
+/* One option at argv[*i]; *i moves on past its value.  -1: all that was asked for is said. */
 static int take_option(struct cli *c, int argc, char *argv[], int *i)
 {
 	const char *text = argv[*i];
@@ -316,6 +327,10 @@ static int take_option(struct cli *c, int argc, char *argv[], int *i)
 
 	if (!o)
 		o = find_option(cli_globals, name, n, letter);
+	if (!o && !c->command && (letter == 'V' || str_eq(name, "version"))) {
+		printf("okdctl %s\n", OKD_VERSION);
+		return -1;
+	}
 	snprintf(shown, sizeof(shown), "%.*s", (int)MIN(n, (size_t)60), name);
 	if (!o)
 		return unknown_option(c, shown);
@@ -349,6 +364,9 @@ static int take_apart(
 				return r;
 		} else if (c->command) {
 			c->args[c->n_args++] = argv[i];
+		} else if (!group && str_eq(argv[i], "help")) {
+			/* "okdctl help init" as well */
+			c->values[c->n_values++] = (struct cli_value){ "help", "" };
 		} else if (!group && is_group(commands, argv[i])) {
 			group = argv[i];
 		} else {
@@ -425,10 +443,7 @@ int cli_main(const struct cli_command *commands, int argc, char *argv[])
 	struct cli c = { .args = args, .values = values };
 	int status;
 
-	if (argc == 2 && (str_eq(argv[1], "-V") || str_eq(argv[1], "--version"))) {
-		printf("okdctl %s\n", OKD_VERSION);
-		return 0;
-	}
+	term_init();
 	status = args && values ? run(&c, commands, argc, argv)
 				: cli_fail(EXIT_FAILED, "out of memory");
 	str_deinit(&c.cluster_path);

@@ -2,9 +2,12 @@
 #include "okdctl/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
-#include <time.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -123,17 +126,18 @@ json_t *files_json(const struct files *f)
 	return list;
 }
 
-static int backup(const struct file *file, struct err *err)
+/* Two names beside a file's own: of what it is to become, and of what it was. */
+static void beside(const struct file *x, const char *what, struct str *out)
+{
+	str_addf(out, "%s.%s", x->path, what);
+}
+
+static int backup(const struct file *file, const char *name, struct err *err)
 {
 	_cleanup_(str_deinit) struct str path = STR_INIT, old = STR_INIT;
-	time_t now = time(NULL);
-	struct tm tm;
-	char stamp[32];
 	int r = file_read(file->path, FILE_MAX, &old);
 
-	gmtime_r(&now, &tm);
-	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
-	str_addf(&path, "%s.bak-%s", file->path, stamp);
+	beside(file, name, &path);
 	if (r == 0)
 		r = file_replace(str_get(&path), file->mode & 0600, old.s, old.len);
 	if (old.s)
@@ -144,34 +148,104 @@ static int backup(const struct file *file, struct err *err)
 }
 
 /* Only root can, and where the group is not there yet, sysusers was not run. */
-static void give_to_group(const struct file *file)
+static void give_to_group(const char *path, const char *group)
 {
-	const struct group *g = file->group ? getgrnam(file->group) : NULL;
+	const struct group *g = group ? getgrnam(group) : NULL;
 
-	if (g && geteuid() == 0 && chown(file->path, 0, g->gr_gid) < 0)
+	if (g && geteuid() == 0 && chown(path, 0, g->gr_gid) < 0)
 		return;
+}
+
+static int stage(const struct file *x, const char *name, struct err *err)
+{
+	_cleanup_(str_deinit) struct str path = STR_INIT;
+	int r;
+
+	beside(x, name, &path);
+	r = file_replace(str_get(&path), x->mode, x->text.s, x->text.len);
+	if (r < 0)
+		return err_set(err, r, "cannot write %s: %s%s; nothing was replaced",
+		    x->path, strerror(-r), r == -EACCES ? "; be root" : "");
+	give_to_group(str_get(&path), x->group);
+	return 0;
+}
+
+static int sync_folder(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	_cleanup_(str_deinit) struct str dir = STR_INIT;
+	_cleanup_(fd_closep) int fd = -1;
+
+	str_add(&dir, path, slash ? (size_t)(slash - path) + 1 : 0);
+	fd = open(dir.len ? dir.s : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+static int settle(const struct file *x, const char *name, struct err *err)
+{
+	_cleanup_(str_deinit) struct str path = STR_INIT;
+
+	beside(x, name, &path);
+	if (rename(str_get(&path), x->path) < 0 || sync_folder(x->path) < 0)
+		return err_set(
+		    err, -errno, "cannot write %s: %s", x->path, strerror(errno));
+	return 0;
+}
+
+static void drop(const struct file *x, const char *name)
+{
+	_cleanup_(str_deinit) struct str path = STR_INIT;
+
+	beside(x, name, &path);
+	unlink(str_get(&path));
+}
+
+/* All are written beside their places before the first takes its own: a disk that is full
+ * is noticed while everything is as it was. */
+static int write_all(
+    struct files *f, const char *fresh, const char *old, struct err *err)
+{
+	size_t staged = 0;
+	int r = 0;
+
+	for (; r == 0 && staged < f->n; staged++) {
+		const struct file *x = &f->v[staged];
+
+		if (x->state == FILE_DIFFERS || x->state == FILE_RENEWED)
+			r = backup(x, old, err);
+		if (r == 0 && x->state != FILE_SAME)
+			r = stage(x, fresh, err);
+	}
+	for (size_t i = 0; r < 0 && i < staged; i++) {
+		drop(&f->v[i], fresh);
+		drop(&f->v[i], old);
+	}
+	for (size_t i = 0; r == 0 && i < f->n; i++)
+		if (f->v[i].state != FILE_SAME)
+			r = settle(&f->v[i], fresh, err);
+	return r;
 }
 
 int files_write(struct files *f, struct err *err)
 {
-	int r = 0;
+	char fresh[40], old[40] = "bak-";
+	time_t now = time(NULL);
+	sigset_t end, before;
+	struct tm tm;
+	int r;
 
-	for (size_t i = 0; i < f->n; i++) {
-		struct file *x = &f->v[i];
-
-		if (x->state == FILE_SAME)
-			continue;
-		if (x->state != FILE_NEW)
-			r = backup(x, err);
-		if (r < 0)
-			return r;
-		r = file_replace(x->path, x->mode, x->text.s, x->text.len);
-		if (r < 0)
-			return err_set(err, r, "cannot write %s: %s%s", x->path,
-			    strerror(-r), r == -EACCES ? "; be root" : "");
-		give_to_group(x);
-	}
-	return 0;
+	snprintf(fresh, sizeof(fresh), "new-%ld", (long)getpid());
+	gmtime_r(&now, &tm);
+	strftime(old + 4, sizeof(old) - 4, "%Y%m%dT%H%M%SZ", &tm);
+	/* Ctrl-C waits until it is all there. */
+	sigemptyset(&end);
+	sigaddset(&end, SIGINT);
+	sigaddset(&end, SIGTERM);
+	sigaddset(&end, SIGHUP);
+	sigprocmask(SIG_BLOCK, &end, &before);
+	r = write_all(f, fresh, old, err);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return r;
 }
 
 void files_give(const struct files *f)
@@ -181,6 +255,6 @@ void files_give(const struct files *f)
 
 		/* Another group than root's is somebody's decision. */
 		if (f->v[i].group && stat(f->v[i].path, &st) == 0 && st.st_gid == 0)
-			give_to_group(&f->v[i]);
+			give_to_group(f->v[i].path, f->v[i].group);
 	}
 }

@@ -46,7 +46,8 @@ bool files_changed(const struct files *f);
 void files_print(const struct files *f, bool done, struct str *out);
 /* The same for --json: [{"path":..., "state": "new", "same", "differs" or "renewed"}]. */
 json_t *files_json(const struct files *f);
-/* Writes what is new or differs, each whole; 0 or -errno with a sentence. */
+/* Writes what is new or differs, each whole, and none of them when one cannot be: 0 or
+ * -errno with a sentence. */
 int files_write(struct files *f, struct err *err) _mustcheck_;
 /* Lets their groups read those that were written before the groups were made. */
 void files_give(const struct files *f);

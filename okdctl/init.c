@@ -1,8 +1,6 @@
 /* okdctl init: everything that the daemons and openshift-install read, from one
  * description of the cluster. */
 #include <errno.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +11,7 @@
 #include "common/json.h"
 #include "okdctl/files.h"
 #include "okdctl/host.h"
+#include "okdctl/init_ask.h"
 #include "okdctl/install_config.h"
 #include "okdctl/okdctl.h"
 #include "okdctl/out.h"
@@ -30,7 +29,8 @@ struct init {
 	struct str text;                  /* cluster.yaml as it shall be */
 	struct files files;
 	struct str ca, ca_key, user, password, pull_secret, ssh_key;
-	json_t *said; /* with --json: what is printed at the end */
+	bool has_ssh_key; /* install-config.yaml has one */
+	json_t *said;     /* with --json: what is printed at the end */
 };
 
 static void init_deinit(struct init *s)
@@ -92,116 +92,12 @@ static int keep_file(struct init *s, const char *name, const char *group)
 	return files_keep(&s->files, str_get(&path), group, &s->err);
 }
 
-/* --- asking ------------------------------------------------------------- */
+/* --- the description ---------------------------------------------------- */
 
 static bool can_ask(const struct init *s)
 {
 	return isatty(STDIN_FILENO) && !cli_has(s->cli, "yes");
 }
-
-/* A line from the terminal; the default when it is empty; "" at its end. */
-static int ask(const char *question, const char *def, struct str *out)
-{
-	char line[512];
-
-	fprintf(stderr, def && *def ? "%s [%s]: " : "%s: ", question, def);
-	fflush(stderr);
-	if (!fgets(line, sizeof(line), stdin))
-		line[0] = '\0';
-	line[strcspn(line, "\r\n")] = '\0';
-	str_addz(out, *line || !def ? line : def);
-	return str_err(out);
-}
-
-static int ask_word(char **word, const char *question, const char *def)
-{
-	_cleanup_(str_deinit) struct str s = STR_INIT;
-	int r = *word ? 0 : ask(question, def, &s);
-
-	return r < 0 || *word || !s.len ? r : topology_set(word, str_get(&s));
-}
-
-static int ask_words(struct words *w, const char *question, const char *def)
-{
-	_cleanup_(str_deinit) struct str s = STR_INIT;
-	int r = w->n ? 0 : ask(question, def, &s);
-
-	return r < 0 || w->n ? r : words_split(w, str_get(&s));
-}
-
-/* This host's first address that is neither loopback nor link-local, and its network. */
-static void guess_address(char address[NET_IP_MAX], char network[NET_CIDR_MAX])
-{
-	struct ifaddrs *all, *i;
-
-	address[0] = network[0] = '\0';
-	if (getifaddrs(&all) < 0)
-		return;
-	for (i = all; i && !address[0]; i = i->ifa_next) {
-		struct net_cidr net = { 0 };
-		struct net_ip mask;
-		char text[NET_CIDR_MAX];
-		unsigned prefix = 0;
-
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
-		    !i->ifa_netmask || (i->ifa_flags & IFF_LOOPBACK))
-			continue;
-		net.ip = net_ip_from_sa(i->ifa_addr, NULL);
-		mask = net_ip_from_sa(i->ifa_netmask, NULL);
-		for (unsigned b = 0; b < 4; b++)
-			prefix += (unsigned)__builtin_popcount(mask.bytes[b]);
-		net_ip_format(&net.ip, address);
-		snprintf(text, sizeof(text), "%s/%u", address, prefix);
-		if (net_cidr_parse(text, &net) != -EINVAL)
-			net_cidr_format(&net, network);
-	}
-	freeifaddrs(all);
-}
-
-static int ask_nodes(struct init *s)
-{
-	int r = 0;
-
-	if (s->topology.n_nodes)
-		return 0;
-	fputs(
-	    "The nodes, one a line, as name=master,role=master,address=192.168.120.103"
-	    "[,mac=,interface=,disk=];\nrole is bootstrap, master or worker; an empty "
-	    "line ends.\n",
-	    stderr);
-	while (r >= 0) {
-		_cleanup_(str_deinit) struct str line = STR_INIT;
-
-		r = ask("node", NULL, &line);
-		if (r < 0 || !line.len)
-			break;
-		if (topology_add_node(&s->topology, line.s, &s->err) < 0)
-			fprintf(stderr, "%s\n", err_str(&s->err));
-	}
-	return r;
-}
-
-static int ask_all(struct init *s)
-{
-	struct topology *t = &s->topology;
-	char address[NET_IP_MAX], network[NET_CIDR_MAX];
-	int r;
-
-	guess_address(address, network);
-	r = ask_word(&t->name, "Cluster name", "okd");
-	if (r == 0)
-		r = ask_word(&t->base_domain, "Base domain", "example.com");
-	if (r == 0)
-		r = ask_words(
-		    &t->bastion, "This host's address for the nodes", address);
-	if (r == 0)
-		r = ask_words(&t->networks, "Network of the nodes", network);
-	if (r == 0)
-		r = ask_word(&t->gateway, "Gateway of the nodes (empty: none)", NULL);
-	return r < 0 ? r : ask_nodes(s);
-}
-
-/* --- the description ---------------------------------------------------- */
 
 static const char *const topology_options[] = { "name", "base-domain", "bastion",
 	"bastion-name", "gateway", "machine-network", "ingress", "upstream-dns", "node",
@@ -345,7 +241,7 @@ static int describe(struct init *s)
 	if (r == 0 && cli_has(s->cli, "from"))
 		r = take_install_config(s, cli_get(s->cli, "from"));
 	if (r == 0 && !s->before && can_ask(s))
-		r = ask_all(s);
+		r = ask_topology(&s->topology, &s->err);
 	if (r == 0 && !s->before && !cli_has(s->cli, "upstream-dns"))
 		r = guess_upstream(s);
 	if (r == 0)
@@ -523,9 +419,20 @@ static int find_user(struct init *s, const char *registry, const char *secret)
 	return r;
 }
 
+/* A file of ours that is half-written, or that a person broke. */
+static int or_move_away(struct init *s)
+{
+	_cleanup_(freep) char *why = strdup(err_str(&s->err));
+
+	s->err = (struct err)ERR_INIT;
+	return err_set(&s->err, -EINVAL,
+	    "%s; correct it, or move it away and run this again", why ? why : "");
+}
+
 static int plan_users(struct init *s)
 {
-	_cleanup_(str_deinit) struct str registry = STR_INIT, users = STR_INIT;
+	_cleanup_(str_deinit) struct str registry = STR_INIT, users = STR_INIT,
+					 path = STR_INIT;
 	_cleanup_(secrets_wipe) struct str secret = STR_INIT, own = STR_INIT,
 					   given = STR_INIT, text = STR_INIT;
 	const char *file = cli_get(s->cli, "pull-secret");
@@ -551,14 +458,15 @@ static int plan_users(struct init *s)
 	secrets_pull_secret(
 	    str_get(&registry), str_get(&s->user), str_get(&s->password), &own);
 	r = file ? read_given(s, file, &given) : 0;
+	cli_etc_path(s->cli, "pull-secret.json", &path);
 	if (r == 0)
-		r = install_config_merge_secret(file ? file : "pull-secret.json",
+		r = install_config_merge_secret(file ? file : str_get(&path),
 		    file                  ? str_get(&given)
 			: has_secret == 0 ? str_get(&secret)
 					  : "{\"auths\":{}}",
 		    str_get(&own), &s->pull_secret, &s->err);
 	if (r < 0)
-		return r;
+		return file ? r : or_move_away(s);
 	str_addf(&text, "%s\n", str_get(&s->pull_secret));
 	if (has_users == 0)
 		r = keep_file(s, "registry.htpasswd", REGD_GROUP);
@@ -630,6 +538,58 @@ static int find_ssh_key(struct init *s)
 	return 0;
 }
 
+/* What completing leaves as it is: asked for, it needs a file that is made anew. */
+static bool asks_anew(const struct init *s)
+{
+	return cli_has(s->cli, "cluster-network") ||
+	    cli_has(s->cli, "service-network") || cli_has(s->cli, "release");
+}
+
+static int check_given(struct init *s)
+{
+	const char *release = cli_get(s->cli, "release"),
+		   *from = cli_get(s->cli, "from");
+
+	if (release && !install_config_is_release(release))
+		return err_set(&s->err, -EINVAL,
+		    "\"%s\" is no release of OKD; write 4.5, 4.17 or the like",
+		    release);
+	if (from &&
+	    (cli_has(s->cli, "cluster-network") || cli_has(s->cli, "service-network")))
+		return err_set(&s->err, -EINVAL,
+		    "--from keeps the networks of %s; write them there", from);
+	return 0;
+}
+
+/* The one that is there, or the one that was given, completed; else one made whole. */
+static int fill_install_config(struct init *s, const struct install_config *in,
+    const struct str *have, const struct str *given, struct str *text)
+{
+	const char *from = cli_get(s->cli, "from");
+	const struct str *base = from ? given : have;
+	_cleanup_(str_deinit) struct str path = STR_INIT;
+	struct err why = ERR_INIT;
+	bool other_key;
+	int r;
+
+	if (!base->len || (!from && asks_anew(s)))
+		return install_config_make(in, text, &s->err);
+	cli_etc_path(s->cli, "install-config.yaml", &path);
+	r = install_config_complete(
+	    in, from ? from : str_get(&path), base->s, base->len, text, &why);
+	if (r < 0 && (from || !cli_has(s->cli, "force"))) {
+		s->err = why;
+		return from ? r : or_move_away(s);
+	}
+	/* Another key is in it than the one that was asked for. */
+	other_key = r == 0 && !from && cli_has(s->cli, "ssh-key") && s->ssh_key.len &&
+	    !strstr(str_get(text), s->ssh_key.s);
+	if (r == 0 && !other_key)
+		return 0;
+	str_reset(text);
+	return install_config_make(in, text, &s->err);
+}
+
 static int plan_install_config(struct init *s)
 {
 	_cleanup_(secrets_wipe) struct str have = STR_INIT, given = STR_INIT,
@@ -647,19 +607,15 @@ static int plan_install_config(struct init *s)
 
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (from)
+	r = check_given(s);
+	if (r == 0 && from)
 		r = read_given(s, from, &given);
-	else if (r == 0)
-		str_add(&given, have.s, have.len);
-	if (from && r < 0)
-		return r;
-	r = find_ssh_key(s);
+	if (r == 0)
+		r = find_ssh_key(s);
 	in.ssh_key = s->ssh_key.len ? str_get(&s->ssh_key) : NULL;
 	if (r == 0)
-		r = given.len
-		    ? install_config_complete(&in, from ? from : "install-config.yaml",
-			  given.s, given.len, &text, &s->err)
-		    : install_config_make(&in, &text, &s->err);
+		r = fill_install_config(s, &in, &have, &given, &text);
+	s->has_ssh_key = strstr(str_get(&text), "\nsshKey:") != NULL;
 	return r < 0 ? r : add_file(s, "install-config.yaml", 0600, NULL, &text);
 }
 
@@ -706,7 +662,7 @@ static int report(struct init *s, bool written)
 	}
 	files_print(&s->files, written, &out);
 	fputs(str_get(&out), stdout);
-	if (!s->ssh_key.len)
+	if (!s->has_ssh_key)
 		puts(
 		    "There is no SSH key in install-config.yaml: make one (ssh-keygen) "
 		    "and give it with --ssh-key.");

@@ -28,6 +28,13 @@ static unsigned version_of(const char *release)
 	return major * 100 + minor;
 }
 
+bool install_config_is_release(const char *s)
+{
+	unsigned major, minor;
+
+	return sscanf(s, "%2u.%2u", &major, &minor) == 2;
+}
+
 /* OKD moved to CentOS Stream CoreOS, and to repositories of that name, with 4.16. */
 static struct sources sources_of(const char *release)
 {
@@ -45,6 +52,16 @@ static const char *mirrors_key(const char *release)
 					  : "imageContentSources";
 }
 
+const char *install_config_repository(const char *release)
+{
+	return sources_of(release).mirror;
+}
+
+const char *install_config_source(const char *release)
+{
+	return sources_of(release).release;
+}
+
 void install_config_registry(const struct cluster *c, struct str *out)
 {
 	str_addf(out, "registry.%s:%d", c->domain, REGISTRY_PORT);
@@ -52,14 +69,12 @@ void install_config_registry(const struct cluster *c, struct str *out)
 
 /* --- pieces ------------------------------------------------------------- */
 
-static void add_source(
-    const struct install_config *in, const char *source, struct str *out)
+static void add_source(const struct install_config *in, const char *source,
+    const char *mirror, struct str *out)
 {
-	struct sources s = sources_of(in->release);
-
 	str_addz(out, "- mirrors:\n  - ");
 	install_config_registry(in->cluster, out);
-	str_addf(out, "/%s\n  source: %s\n", s.mirror, source);
+	str_addf(out, "/%s\n  source: %s\n", mirror, source);
 }
 
 static void add_mirrors(const struct install_config *in, struct str *out)
@@ -67,8 +82,8 @@ static void add_mirrors(const struct install_config *in, struct str *out)
 	struct sources s = sources_of(in->release);
 
 	str_addf(out, "%s:\n", mirrors_key(in->release));
-	add_source(in, s.release, out);
-	add_source(in, s.content, out);
+	add_source(in, s.release, s.mirror, out);
+	add_source(in, s.content, s.mirror, out);
 }
 
 /* A YAML scalar in single quotes. */
@@ -140,14 +155,24 @@ static int check_overlap(const struct cluster *c, const char *text, const char *
 
 static int check_networks(const struct install_config *in, struct err *err)
 {
-	int r = check_overlap(in->cluster,
-	    in->cluster_network ? in->cluster_network : CLUSTER_NETWORK,
-	    "cluster network", "cluster-network", err);
+	const char *pods = in->cluster_network ? in->cluster_network : CLUSTER_NETWORK;
+	const char *services =
+	    in->service_network ? in->service_network : SERVICE_NETWORK;
+	struct net_cidr a, b;
+	int r =
+	    check_overlap(in->cluster, pods, "cluster network", "cluster-network", err);
 
-	return r < 0 ? r
-		     : check_overlap(in->cluster,
-			   in->service_network ? in->service_network : SERVICE_NETWORK,
-			   "service network", "service-network", err);
+	if (r == 0)
+		r = check_overlap(
+		    in->cluster, services, "service network", "service-network", err);
+	if (r < 0 || net_cidr_parse(pods, &a) < 0 || net_cidr_parse(services, &b) < 0)
+		return r;
+	if (net_cidr_has(&a, &b.ip) || net_cidr_has(&b, &a.ip))
+		return err_set(err, -EINVAL,
+		    "the cluster network %s overlaps the service network %s; choose "
+		    "another with --cluster-network or --service-network",
+		    pods, services);
+	return 0;
 }
 
 static void add_networking(const struct install_config *in, struct str *out)
@@ -300,11 +325,22 @@ static bool has_source(const struct conf_node *list, const char *source)
 	return false;
 }
 
+/* Those of the release that is asked for, else of the one that the list is of. */
+static struct sources sources_in(const struct edit *e, const struct conf_node *list)
+{
+	struct sources later = sources_of("4.16");
+
+	if (!e->in->release &&
+	    (has_source(list, later.release) || has_source(list, later.content)))
+		return later;
+	return sources_of(e->in->release);
+}
+
 /* Adds to a list in block style, whose items a person may have indented. */
 static int complete_mirrors(
     struct edit *e, const char *from, const char *to, const struct conf_node *value)
 {
-	struct sources s = sources_of(e->in->release);
+	struct sources s = sources_in(e, value);
 	const char *const wanted[] = { s.release, s.content };
 	_cleanup_(str_deinit) struct str more = STR_INIT;
 	const char *dash = memmem(from, (size_t)(to - from), "\n", 1);
@@ -312,7 +348,7 @@ static int complete_mirrors(
 
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 		if (!has_source(value, wanted[i]))
-			add_source(e->in, wanted[i], &more);
+			add_source(e->in, wanted[i], s.mirror, &more);
 	}
 	if (!more.len)
 		return 1;

@@ -19,8 +19,14 @@ struct install_config {
 	const char *cluster_network, *service_network; /* NULL: the guide's */
 };
 
+/* The repository that a release is mirrored to, "openshift/okd", and the one that it comes
+ * from, "quay.io/openshift/okd"; other ones since 4.16. */
+const char *install_config_repository(const char *release);
+const char *install_config_source(const char *release);
 /* The host and port that the nodes pull from: "registry.okd.example.com:5000". */
 void install_config_registry(const struct cluster *c, struct str *out);
+/* "4.5", "4.17.0-okd-scos.1", ... */
+bool install_config_is_release(const char *s);
 /* -EINVAL with a sentence when networks overlap. */
 int install_config_make(
     const struct install_config *in, struct str *out, struct err *err) _mustcheck_;

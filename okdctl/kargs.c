@@ -4,36 +4,104 @@
 #include <errno.h>
 
 #include "common/json.h"
+#include "ignd/ipxe.h"
+#include "okdctl/check.h"
+#include "okdctl/ignd_dirs.h"
 #include "okdctl/okdctl.h"
 
 #define IMAGE "coreos.raw.xz"
-#define PORT "8080"
+#define PORT 8080
+#define MAX_LISTEN 16
+
+/* What okd-ignd says of itself, or its file. */
+struct server {
+	struct check check;
+	struct str image; /* by name or URL */
+	char *kernel, *initrd, *rootfs;
+};
+
+static void server_init(struct server *s, struct cli *c, const struct cluster *cluster)
+{
+	static const char *const keys[] = { "kernel", "initrd", "rootfs" };
+	char **const to[] = { &s->kernel, &s->initrd, &s->rootfs };
+
+	*s = (struct server){ .check = { .cli = c, .cluster = cluster } };
+	status_fetch_one(c, &s->check.status, IGND);
+	check_setting(&s->check, IGND, "boot", "image", &s->image);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		_cleanup_(str_deinit) struct str v = STR_INIT;
+
+		check_setting(&s->check, IGND, "boot", keys[i], &v);
+		*to[i] = v.len ? str_take(&v) : NULL;
+	}
+}
+
+static void server_deinit(struct server *s)
+{
+	status_deinit(&s->check.status);
+	str_deinit(&s->image);
+	free(s->kernel);
+	free(s->initrd);
+	free(s->rootfs);
+}
+
+/* The port for the nodes: where it listens on the bastion's address, or on all. */
+static uint16_t port_of(const struct server *s)
+{
+	struct net_endpoint at[MAX_LISTEN];
+	size_t n = check_listen(&s->check, IGND, at, MAX_LISTEN);
+	uint16_t port = PORT;
+
+	for (size_t i = n; i > 0; i--)
+		if (!at[i - 1].ip.family ||
+		    cluster_is_bastion(s->check.cluster, &at[i - 1].ip))
+			port = at[i - 1].port;
+	return port;
+}
 
 /* "http://192.168.120.101:8080", or what --url says, without a final slash. */
-static void base_url(struct cli *c, const struct cluster *cluster, struct str *out)
+static void base_url(const struct server *s, struct str *out)
 {
 	const struct net_ip *ip =
-	    conf_list_items(&cluster->bastion.addresses, struct net_ip);
-	const char *given = cli_get(c, "url");
+	    conf_list_items(&s->check.cluster->bastion.addresses, struct net_ip);
+	const char *given = cli_get(s->check.cli, "url");
 
 	if (given)
 		str_add(out, given, strlen(given) - str_ends(given, "/"));
 	else
-		str_addf(out, ip->family == 6 ? "http://[%s]:" PORT : "http://%s:" PORT,
-		    net_ip_str(ip));
+		str_addf(out, ip->family == 6 ? "http://[%s]:%u" : "http://%s:%u",
+		    net_ip_str(ip), port_of(s));
 }
 
-/* CoreOS live by PXE; the rootfs is an image of its own since October 2020. */
-static void add_ipxe(
-    const struct cluster_node *n, const char *base, const char *line, struct str *out)
+/* CoreOS live by PXE, with the files that okd-ignd's own scripts name; the rootfs is an
+ * image of its own since October 2020. */
+static void add_ipxe(const struct server *s, const struct cluster_node *n,
+    const char *base, const char *line, struct str *out)
 {
-	str_addf(out,
-	    "#!ipxe\n# %s\n"
-	    "kernel %s/install/vmlinuz initrd=initramfs.img "
-	    "coreos.live.rootfs_url=%s/install/rootfs.img %s\n"
-	    "initrd --name initramfs.img %s/install/initramfs.img\n"
-	    "boot\n",
-	    n->fqdn, base, base, line, base);
+	_cleanup_(str_deinit) struct str dir = STR_INIT;
+	struct ignd_conf conf = { .boot = {
+				      .kernel = s->kernel,
+				      .initrd = s->initrd,
+				      .rootfs = s->rootfs,
+				  } };
+	struct ipxe_files f = { 0 };
+	struct root root = { .fd = -1 };
+	struct err why = ERR_INIT;
+
+	ignd_dir(s->check.cli, "install", &dir);
+	conf.install_dir = dir.s;
+	if (root_init(&root, str_get(&dir)) < 0 ||
+	    ipxe_find_files(&f, &conf, &root, &why) < 0) {
+		cli_fail(0, "%s", why.text);
+		f = (struct ipxe_files){ "vmlinuz", "initramfs.img", "rootfs.img" };
+	}
+	root_deinit(&root);
+	str_addf(out, "#!ipxe\n# %s\nkernel %s/install/%s initrd=main", n->fqdn, base,
+	    f.kernel);
+	if (f.rootfs[0])
+		str_addf(out, " coreos.live.rootfs_url=%s/install/%s", base, f.rootfs);
+	str_addf(
+	    out, " %s\ninitrd --name main %s/install/%s\nboot\n", line, base, f.initrd);
 }
 
 static int add_line(struct cli *c, const struct cluster *cluster,
@@ -42,15 +110,18 @@ static int add_line(struct cli *c, const struct cluster *cluster,
 	_cleanup_(str_deinit) struct str base = STR_INIT, image = STR_INIT,
 					 ignition = STR_INIT, line = STR_INIT;
 	const char *given = cli_get(c, "image");
+	_cleanup_(server_deinit) struct server s;
 	struct kargs_urls urls;
 	int r;
 
-	base_url(c, cluster, &base);
-	if (given && strstr(given, "://"))
+	server_init(&s, c, cluster);
+	base_url(&s, &base);
+	if (!given)
+		given = s.image.len ? str_get(&s.image) : IMAGE;
+	if (strstr(given, "://"))
 		str_addz(&image, given);
 	else
-		str_addf(
-		    &image, "%s/install/%s", str_get(&base), given ? given : IMAGE);
+		str_addf(&image, "%s/install/%s", str_get(&base), given);
 	str_addf(&ignition, "%s/ignition/%s.ign", str_get(&base),
 	    node_role_name((enum node_role)n->role));
 	urls = (struct kargs_urls){ str_get(&image), str_get(&ignition) };
@@ -58,7 +129,7 @@ static int add_line(struct cli *c, const struct cluster *cluster,
 	if (r < 0)
 		return r;
 	if (cli_has(c, "ipxe"))
-		add_ipxe(n, str_get(&base), str_get(&line), out);
+		add_ipxe(&s, n, str_get(&base), str_get(&line), out);
 	else
 		str_addf(out, "%s\n", str_get(&line));
 	return str_err(out) ? err_set(e, -ENOMEM, "out of memory") : 0;

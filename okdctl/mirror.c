@@ -17,7 +17,6 @@
 #include "okdctl/target.h"
 #include "okdctl/term.h"
 
-#define REPOSITORY "openshift/okd"
 #define VERIFY_MS (12 * 60 * ADMIN_TIMEOUT_MS)
 #define PAUSE_MAX_S 60
 
@@ -153,7 +152,7 @@ static int verify(struct mirror *m, bool *complete)
 	int status;
 
 	str_addz(&target, "/v1/verify-release");
-	target_add(&target, "repository", REPOSITORY);
+	target_add(&target, "repository", install_config_repository(m->release));
 	target_add(&target, "reference", m->release);
 	call.target = str_get(&target);
 	admin_call_all(m->cli, &call, 1, VERIFY_MS);
@@ -260,11 +259,12 @@ int mirror_run(struct cli *c)
 		return r;
 	install_config_registry(cluster, &m.registry);
 	cli_etc_path(c, "pull-secret.json", &m.secret);
-	str_addf(
-	    &m.from, "--from=%s:%s", from ? from : "quay.io/openshift/okd", m.release);
-	str_addf(&m.to, "--to=%s/" REPOSITORY, str_get(&m.registry));
-	str_addf(&m.image, "--to-release-image=%s/" REPOSITORY ":%s",
-	    str_get(&m.registry), m.release);
+	str_addf(&m.from, "--from=%s:%s",
+	    from ? from : install_config_source(m.release), m.release);
+	str_addf(&m.to, "--to=%s/%s", str_get(&m.registry),
+	    install_config_repository(m.release));
+	str_addf(&m.image, "--to-release-image=%s:%s", str_get(&m.to) + strlen("--to="),
+	    m.release);
 	if (str_err(&m.image))
 		return cli_fail(EXIT_FAILED, "out of memory");
 	r = repeat(&m, (unsigned)attempts, &tried);

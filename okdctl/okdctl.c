@@ -46,7 +46,8 @@ static const struct cli_option kargs_options[] = {
 	{ "ipxe", NULL, "as an iPXE script", 0 },
 	{ "raw", NULL, "the line alone, without hints on stderr", 0 },
 	{ "image", "FILE", "the image's name or URL (default: coreos.raw.xz)", 0 },
-	{ "url", "URL", "of okd-ignd (default: http://BASTION:8080)", 0 },
+	{ "url", "URL", "of okd-ignd (default: http://BASTION:PORT, as it listens)",
+	    0 },
 	END,
 };
 
@@ -63,7 +64,8 @@ static const struct cli_option image_options[] = {
 };
 
 static const struct cli_option mirror_options[] = {
-	{ "from", "REPOSITORY", "default: quay.io/openshift/okd", 0 },
+	{ "from", "REPOSITORY",
+	    "default: quay.io/openshift/okd, since 4.16 quay.io/okd/scos-release", 0 },
 	{ "attempts", "N", "how often oc is run (default: 5)", 0 },
 	END,
 };
@@ -92,13 +94,13 @@ static const struct cli_option logs_options[] = {
 };
 
 static const struct cli_option verify_options[] = {
-	{ "repository", "NAME", "default: openshift/okd", 0 },
+	{ "repository", "NAME", "default: openshift/okd, since 4.16 okd/scos", 0 },
 	{ "rehash", NULL, "read every blob and check its digest", 0 },
 	END,
 };
 
 static const struct cli_option prune_options[] = {
-	{ "repository", "NAME", "default: openshift/okd", 0 },
+	{ "repository", "NAME", "default: openshift/okd, since 4.16 okd/scos", 0 },
 	{ "dry-run", NULL, "only say what would go", 'n' },
 	END,
 };
@@ -116,6 +118,11 @@ static const struct cli_option user_options[] = {
 static const struct cli_option open_options[] = {
 	{ "for", "TIME", "as 30m or 2h (default: until closed)", 0 },
 	{ "once", NULL, "for one complete fetch", 0 },
+	END,
+};
+
+static const struct cli_option lb_open_options[] = {
+	{ "for", "TIME", "as 30m or 2h (default: 2h)", 0 },
 	END,
 };
 
@@ -149,8 +156,9 @@ const struct cli_command okdctl_commands[] = {
 	    "while\n"
 	    "the install does: a line each, OK, NOT YET, WARN or FAIL, and the next "
 	    "step.\n"
-	    "Exit status 1 when a line says FAIL.  GROUP limits it to one group of "
-	    "checks.",
+	    "Exit status 1 when a line says FAIL.  GROUP limits it to a group of "
+	    "checks:\ncluster, host, secrets, daemons, ports, dns, lb, registry, files "
+	    "or csr.",
 	    "okdctl check\nokdctl check dns registry\nokdctl check --json\n", NULL, 0,
 	    CLI_ANY_ARGS, check_run },
 	{ "status", "", "the whole install on one screen",
@@ -274,6 +282,10 @@ const struct cli_command okdctl_commands[] = {
 	    2, lb_state_run },
 	{ "lb weight", "BACKEND SERVER N", "a server's share", "0 to 256.",
 	    "okdctl lb weight ingress-https worker 50\n", NULL, 3, 3, lb_weight_run },
+	{ "lb open", "", "let nodes fetch machine configs after the install",
+	    "Port 22623 is closed once the install is complete.  This opens it for a "
+	    "time to\nthe nodes of cluster.yaml: for one that comes later.",
+	    "okdctl lb open --for 2h\n", lb_open_options, 0, 0, lb_open_run },
 	{ "registry verify-release", "RELEASE", "is a mirrored release whole?",
 	    "Names each image that is missing, and the command that brings it.",
 	    "okdctl registry verify-release 4.5.0-0.okd-2020-07-14-153706-ga\n",
@@ -286,9 +298,10 @@ const struct cli_command okdctl_commands[] = {
 	{ "registry gc", "", "remove what no image refers to", "Runs while serving.",
 	    "okdctl registry gc --dry-run\n", dry_options, 0, 0, registry_gc_run },
 	{ "registry prune", "RELEASE...", "remove every release but these",
-	    "Images that other tags or the kept releases hold stay.  The space is free "
-	    "after\n"
-	    "the next registry gc.",
+	    "Images that other tags or the kept releases hold stay.  Signatures and "
+	    "the like\n"
+	    "that lie beside an image go and stay with it.  The space is free after "
+	    "the next\nregistry gc.",
 	    "okdctl registry prune --dry-run 4.5.0-0.okd-2020-07-14-153706-ga\n",
 	    prune_options, 1, 32, registry_prune_run },
 	{ "registry import", "DIR", "take over another registry's data",

@@ -47,10 +47,8 @@ void out_line(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	str_vaddf(&text, fmt, ap);
+	term_vaddf(&text, fmt, ap);
 	va_end(ap);
-	if (text.s)
-		term_clean(text.s);
 	puts(str_get(&text));
 }
 

@@ -75,13 +75,21 @@ static int finish(const char *const *argv, pid_t pid, struct err *err)
 	    WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+static int cannot_run(const char *const *argv, int r, struct err *err)
+{
+	return r == -ENOENT
+	    ? err_set(err, r, "there is no program \"%s\": install it, or look at PATH",
+		  argv[0])
+	    : err_set(err, r, "cannot run %s: %s", argv[0], strerror(-r));
+}
+
 static int run(const char *const *argv, struct outputs to, struct err *err)
 {
 	pid_t pid;
 	int r = start(argv, to, &pid);
 
 	if (r < 0)
-		return err_set(err, r, "cannot run %s: %s", argv[0], strerror(-r));
+		return cannot_run(argv, r, err);
 	return finish(argv, pid, err);
 }
 
@@ -109,7 +117,7 @@ static int start_piped(const char *const *argv, bool both, pid_t *pid, struct er
 	if (r == 0)
 		return pipe[0];
 	fd_close(pipe[0]);
-	return err_set(err, r, "cannot run %s: %s", argv[0], strerror(-r));
+	return cannot_run(argv, r, err);
 }
 
 int program_output(
@@ -151,5 +159,5 @@ int program_lines(const char *const *argv, void (*on_line)(void *arg, const char
 int program_become(const char *const *argv, struct err *err)
 {
 	execvp(argv[0], (char *const *)argv);
-	return err_set(err, -errno, "cannot run %s: %s", argv[0], strerror(errno));
+	return cannot_run(argv, -errno, err);
 }

@@ -166,6 +166,7 @@ struct image {
 	bool is_url;
 	char path[4096], temporary[4200];
 	int fd;
+	bool unnamed; /* it has no name so far */
 	uint64_t told, done;
 };
 
@@ -268,6 +269,30 @@ static int signature(struct image *i, struct str *out)
 	return 0;
 }
 
+/* A file without a name gets the temporary one. */
+static int give_name(const struct image *i)
+{
+	char self[40];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", i->fd);
+	return linkat(AT_FDCWD, self, AT_FDCWD, i->temporary, AT_SYMLINK_FOLLOW) < 0
+	    ? -errno
+	    : 0;
+}
+
+/* Where the file system can, the file has no name until it is whole: nothing is left of
+ * what somebody or something ends in the middle. */
+static int begin(struct image *i, const char *dir, const char *name)
+{
+	i->fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	i->unnamed = i->fd >= 0;
+	snprintf(i->temporary, sizeof(i->temporary),
+	    i->unnamed ? "%s/.%s.%ld" : "%s/.%s.XXXXXX", dir, name, (long)getpid());
+	if (!i->unnamed)
+		i->fd = mkostemp(i->temporary, O_CLOEXEC);
+	return i->fd < 0 ? -errno : 0;
+}
+
 /* The image goes live before its signature is missed: signature first. */
 static int install_it(struct image *i, const struct str *sig)
 {
@@ -282,6 +307,8 @@ static int install_it(struct image *i, const struct str *sig)
 	/* One that is left of another image would make this one look forged. */
 	else if (r == 0 && unlink(str_get(&path)) < 0 && errno != ENOENT)
 		r = -errno;
+	if (r == 0 && i->unnamed)
+		r = give_name(i);
 	if (r == 0 && rename(i->temporary, i->path) < 0)
 		r = -errno;
 	return r < 0
@@ -336,12 +363,10 @@ int image_add_run(struct cli *c)
 		return cli_fail(cli_status_of(r), "cannot create %s: %s", str_get(&dir),
 		    strerror(-r));
 	snprintf(i.path, sizeof(i.path), "%s/%s", str_get(&dir), name);
-	snprintf(
-	    i.temporary, sizeof(i.temporary), "%s/.%s.XXXXXX", str_get(&dir), name);
-	i.fd = mkostemp(i.temporary, O_CLOEXEC);
-	if (i.fd < 0)
-		return cli_fail(cli_status_of(-errno), "cannot write to %s: %s",
-		    str_get(&dir), strerror(errno));
+	r = begin(&i, str_get(&dir), name);
+	if (r < 0)
+		return cli_fail(cli_status_of(r), "cannot write to %s: %s",
+		    str_get(&dir), strerror(-r));
 	r = fill(&i, cli_get(c, "sha256"));
 	if (r)
 		unlink(i.temporary);

@@ -2,6 +2,7 @@
 #include "okdctl/status.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,23 +16,36 @@
 
 #define DAY 86400
 
-void status_fetch(const struct cli *c, struct status *s)
+static void fetch_from(
+    const struct cli *c, struct status *s, unsigned first, unsigned n)
 {
 	struct admin_call calls[N_DAEMONS] = { 0 };
 
-	for (unsigned i = 0; i < N_DAEMONS; i++)
-		calls[i] = (struct admin_call){ .to = (enum bastion_daemon)i,
+	for (unsigned i = 0; i < n; i++)
+		calls[i] = (struct admin_call){ .to = (enum bastion_daemon)(first + i),
 			.target = "/status" };
-	admin_call_all(c, calls, N_DAEMONS, ADMIN_TIMEOUT_MS);
-	for (unsigned i = 0; i < N_DAEMONS; i++) {
-		s->result[i] = calls[i].result;
+	admin_call_all(c, calls, n, ADMIN_TIMEOUT_MS);
+	for (unsigned i = 0; i < n; i++) {
+		enum bastion_daemon d = calls[i].to;
+
+		s->result[d] = calls[i].result;
 		if (calls[i].result == 200 &&
-		    json_load_limited(&s->of[i], NULL, str_get(&calls[i].reply),
+		    json_load_limited(&s->of[d], NULL, str_get(&calls[i].reply),
 			calls[i].reply.len, 0, NULL) < 0)
-			s->result[i] = -EPROTO;
+			s->result[d] = -EPROTO;
 		admin_call_deinit(&calls[i]);
 	}
 	s->now = clock_real_s();
+}
+
+void status_fetch(const struct cli *c, struct status *s)
+{
+	fetch_from(c, s, 0, N_DAEMONS);
+}
+
+void status_fetch_one(const struct cli *c, struct status *s, enum bastion_daemon d)
+{
+	fetch_from(c, s, d, 1);
 }
 
 void status_deinit(struct status *s)
@@ -353,39 +367,36 @@ static int print_json(const struct status *s)
 	return out_json_take(v);
 }
 
-/* Writes the screen over the one before, without a flicker: each line is cleared behind
- * its text, and the rest of the screen behind the last. */
-static void redraw(const struct str *screen)
+/* Writes the screen over the one before, without a flicker. */
+static void redraw(const struct str *screen, struct term_size size)
 {
 	_cleanup_(str_deinit) struct str out = STR_INIT;
 
 	str_addz(&out, "\033[H");
-	for (const char *at = str_get(screen); *at;) {
-		size_t n = strcspn(at, "\n");
-
-		str_add(&out, at, n);
-		str_addz(&out, "\033[K\n");
-		at += n;
-		at += *at == '\n';
-	}
-	str_addz(&out, "\033[J");
+	term_add_screen(&out, str_get(screen), size);
 	fwrite(str_get(&out), 1, out.len, stdout);
 	fflush(stdout);
 }
 
 static int show_once(struct cli *c, const struct cluster *cluster, bool watch)
 {
-	_cleanup_(status_deinit) struct status s = { .cluster = cluster };
+	struct term_size size =
+	    watch && c->terminal ? term_size(STDOUT_FILENO) : (struct term_size){ 0 };
+	_cleanup_(status_deinit) struct status s = { .cluster = cluster,
+		.columns = size.columns };
 	_cleanup_(str_deinit) struct str out = STR_INIT;
 
 	status_fetch(c, &s);
+	if (c->json && print_json(&s))
+		return EXIT_FAILED;
 	if (c->json)
-		return print_json(&s);
+		return any_answer(&s) || watch ? 0 : EXIT_UNREACHABLE;
 	status_print(&s, c->color, &out);
 	if (str_err(&out))
 		return cli_fail(EXIT_FAILED, "out of memory");
 	if (watch && c->terminal)
-		redraw(&out);
+		redraw(
+		    &out, size.rows ? size : (struct term_size){ UINT_MAX, UINT_MAX });
 	else
 		fputs(str_get(&out), stdout);
 	return any_answer(&s) || watch ? 0 : EXIT_UNREACHABLE;
@@ -408,6 +419,8 @@ static int watch(struct cli *c, const struct cluster *cluster)
 		r = show_once(c, cluster, true);
 		fflush(stdout);
 	} while (r == 0 && !ferror(stdout) && sigtimedwait(&end, NULL, &second) < 0);
+	if (c->terminal)
+		putchar('\n'); /* the shell's prompt gets a line of its own */
 	return r;
 }
 

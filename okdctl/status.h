@@ -14,10 +14,13 @@ struct status {
 	int result[N_DAEMONS];         /* the HTTP status, or -errno */
 	const struct cluster *cluster; /* may be NULL */
 	int64_t now;
+	unsigned columns; /* that are to be seen; 0: as many as it takes */
 };
 
 /* Asks every daemon. */
 void status_fetch(const struct cli *c, struct status *s);
+/* Asks one of them. */
+void status_fetch_one(const struct cli *c, struct status *s, enum bastion_daemon d);
 void status_deinit(struct status *s);
 /* Pure: the screen as text. */
 void status_print(const struct status *s, bool color, struct str *out);

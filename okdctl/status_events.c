@@ -86,8 +86,8 @@ static void of_lbd(const struct status *s, struct events *e)
 	for (size_t i = 0; i < json_array_size(nodes); i++) {
 		const json_t *n = json_array_get(nodes, i);
 
-		add(e, number_of(n, "fetched"), "%s has fetched its machine config",
-		    text_of(n, "name"));
+		add(e, number_of(n, "fetched_last"),
+		    "%s has fetched its machine config", text_of(n, "name"));
 		add(e, number_of(n, "api_first"), "%s has reached the API",
 		    text_of(n, "name"));
 	}

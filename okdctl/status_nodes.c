@@ -133,6 +133,12 @@ static void remark(const struct seen *v, struct table *t)
 	table_add(t, str_get(&text));
 }
 
+/* Without the addresses, the stages fit on a terminal of 80 columns. */
+static bool is_narrow(const struct status *s)
+{
+	return s->columns && s->columns < 100;
+}
+
 static void add_node(
     const struct status *s, const struct cluster_node *n, bool color, struct table *t)
 {
@@ -145,7 +151,8 @@ static void add_node(
 
 	table_add(t, n->name);
 	table_add(t, node_role_name((enum node_role)n->role));
-	table_add(t, net_ip_str(conf_list_items(&n->addresses, struct net_ip)));
+	if (!is_narrow(s))
+		table_add(t, net_ip_str(conf_list_items(&n->addresses, struct net_ip)));
 	image(&v, color, t);
 	ignition(&v, color, t);
 	through_lbd(s, &v, color, t);
@@ -157,13 +164,14 @@ void status_print_nodes(const struct status *s, bool color, struct str *out)
 {
 	static const char *const head[] = { "NAME", "ROLE", "ADDRESS", "IMAGE",
 		"IGNITION", "MCS", "API", "CLIENT", "SERVING", "NODE", "" };
-	struct table t = { .columns = ARRAY_SIZE(head) };
+	struct table t = { .columns = ARRAY_SIZE(head) - is_narrow(s) };
 
 	if (!s->cluster)
 		return;
 	status_heading(out, color, "Nodes");
 	for (size_t i = 0; i < ARRAY_SIZE(head); i++)
-		table_add_color(&t, color, TERM_DIM, head[i]);
+		if (!is_narrow(s) || !str_eq(head[i], "ADDRESS"))
+			table_add_color(&t, color, TERM_DIM, head[i]);
 	for (size_t i = 0; i < cluster_n_nodes(s->cluster); i++)
 		add_node(s, cluster_node_at(s->cluster, i), color, &t);
 	table_print(&t, 2, out);

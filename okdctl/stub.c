@@ -317,6 +317,20 @@ int stub_ask(const struct net_endpoint *server, const char *name, enum stub_type
 	return r;
 }
 
+int stub_ask_tcp(const struct net_endpoint *server, const char *name,
+    enum stub_type type, int timeout_ms, struct stub_answer *ret)
+{
+	uint8_t query[STUB_QUERY_MAX];
+	uint16_t id;
+	int len;
+
+	random_bytes(&id, sizeof(id));
+	len = stub_query(query, id, name, type);
+	return len < 0 ? len
+		       : ask_tcp(server, query, (size_t)len,
+			     clock_boot_ms() + (uint64_t)timeout_ms, ret);
+}
+
 const char *stub_reverse(const struct net_ip *ip, char buf[STUB_REVERSE_MAX])
 {
 	char *at = buf;

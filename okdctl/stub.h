@@ -31,6 +31,9 @@ void stub_answer_deinit(struct stub_answer *a);
 /* Asks a server, three times within timeout_ms: 0, -ETIMEDOUT, -ECONNREFUSED, ... */
 int stub_ask(const struct net_endpoint *server, const char *name, enum stub_type type,
     int timeout_ms, struct stub_answer *ret) _mustcheck_;
+/* The same over TCP alone. */
+int stub_ask_tcp(const struct net_endpoint *server, const char *name,
+    enum stub_type type, int timeout_ms, struct stub_answer *ret) _mustcheck_;
 /* "101.120.168.192.in-addr.arpa", or the ip6.arpa form. */
 #define STUB_REVERSE_MAX 80
 const char *stub_reverse(const struct net_ip *ip, char buf[STUB_REVERSE_MAX]);

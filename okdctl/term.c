@@ -2,7 +2,10 @@
 #include "okdctl/term.h"
 
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 
 #include "common/utf8.h"
 
@@ -23,6 +26,23 @@ void term_add(struct str *out, bool on, enum term_color color, const char *text)
 		str_addf(out, "%s%s\033[0m", codes[color], text);
 }
 
+/* Bytes of UTF-8 may be commands to a terminal of another encoding. */
+static bool ascii_only;
+
+void term_init(void)
+{
+	ascii_only = !setlocale(LC_CTYPE, "") || !str_eq(nl_langinfo(CODESET), "UTF-8");
+}
+
+struct term_size term_size(int fd)
+{
+	struct winsize w;
+
+	if (ioctl(fd, TIOCGWINSZ, &w) < 0 || !w.ws_col || !w.ws_row)
+		return (struct term_size){ 0 };
+	return (struct term_size){ w.ws_col, w.ws_row };
+}
+
 /* Control characters of ASCII and ISO 6429, and those of Unicode that turn the text
  * around or end a line. */
 static bool is_command(uint32_t c)
@@ -40,13 +60,22 @@ void term_clean(char *s)
 		uint32_t c = 0;
 		size_t n = utf8_decode(s, left, &c);
 
-		if (n == 0 || is_command(c)) {
+		if (n == 0 || is_command(c) || (ascii_only && c > 0x7f)) {
 			n = n ? n : 1;
 			memset(s, '?', n);
 		}
 		s += n;
 		left -= n;
 	}
+}
+
+void term_vaddf(struct str *out, const char *fmt, va_list ap)
+{
+	size_t from = out->len;
+
+	str_vaddf(out, fmt, ap);
+	if (out->len > from)
+		term_clean(out->s + from);
 }
 
 void term_add_text(struct str *out, const char *text)
@@ -86,6 +115,88 @@ size_t term_width(const char *s)
 	}
 	return width;
 }
+
+/* --- lines -------------------------------------------------------------- */
+
+#define WRAP_LEAST 20 /* columns; in fewer, words are not to be read any more */
+
+void term_add_wrapped(
+    struct str *out, const char *text, unsigned indent, unsigned columns)
+{
+	size_t room = columns > indent + WRAP_LEAST ? columns - indent : WRAP_LEAST;
+	size_t at = 0;
+
+	if (!columns) {
+		str_addz(out, text);
+		return;
+	}
+	while (*text) {
+		size_t n = strcspn(text, " ");
+		_cleanup_(freep) char *word = strndup(text, n);
+		size_t width = word ? term_width(word) : 0;
+
+		if (at && at + 1 + width > room) {
+			str_addf(out, "\n%*s", (int)indent, "");
+			at = 0;
+		}
+		str_addf(out, "%s%s", at ? " " : "", word ? word : "");
+		at += width + (at != 0);
+		text += n;
+		text += *text == ' ';
+	}
+}
+
+/* The first so many columns of a line; colours go on to its end. */
+static void add_cut(struct str *out, const char *line, size_t n, size_t columns)
+{
+	for (size_t i = 0, width = 0; i < n;) {
+		uint32_t c = 0;
+		size_t len = 1;
+
+		if (line[i] == '\033') {
+			len = strcspn(line + i, "m") + 1;
+		} else {
+			len = utf8_decode(line + i, n - i, &c);
+			len = len ? len : 1;
+			width += is_wide(c) ? 2 : 1;
+			if (width > columns) {
+				i += len;
+				continue;
+			}
+		}
+		str_add(out, line + i, MIN(len, n - i));
+		i += len;
+	}
+}
+
+void term_add_screen(struct str *out, const char *lines, struct term_size size)
+{
+	size_t total = 0, shown;
+
+	for (const char *p = lines; *p; p++)
+		total += *p == '\n';
+	shown = total > size.rows ? size.rows - 1 : total;
+	for (size_t i = 0; i < shown; i++) {
+		size_t n = strcspn(lines, "\n");
+
+		add_cut(out, lines, n, size.columns);
+		/* Behind the last row, a line end would move the whole screen. */
+		str_addz(out, i + 1 < size.rows ? "\033[K\n" : "\033[K");
+		lines += n;
+		lines += *lines == '\n';
+	}
+	if (shown < total) {
+		_cleanup_(str_deinit) struct str rest = STR_INIT;
+
+		str_addf(
+		    &rest, "%zu more lines: make the window higher", total - shown);
+		add_cut(out, str_get(&rest), rest.len, size.columns);
+		str_addz(out, "\033[K");
+	}
+	str_addz(out, "\033[J");
+}
+
+/* --- tables ------------------------------------------------------------- */
 
 void table_add_color(struct table *t, bool on, enum term_color color, const char *text)
 {

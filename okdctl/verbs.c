@@ -45,7 +45,7 @@ static int find_dnsd(struct cli *c, struct net_endpoint *ret)
 
 	if (cluster_load(&cluster, str_get(&c->cluster_path), NULL, NULL) == 0)
 		k.cluster = cluster;
-	status_fetch(c, &k.status);
+	status_fetch_one(c, &k.status, DNSD);
 	n = check_listen(&k, DNSD, at, ARRAY_SIZE(at));
 	status_deinit(&k.status);
 	if (n == 0)
@@ -173,6 +173,26 @@ int lb_weight_run(struct cli *c)
 		    "to 256",
 		    c->args[2]);
 	return set_server(c, json_pack("{sI}", "weight", (json_int_t)weight));
+}
+
+/* What is answered is nothing: the end is told by this host's clock. */
+int lb_open_run(struct cli *c)
+{
+	_cleanup_(str_deinit) struct str target = STR_INIT;
+	_cleanup_(json_freep) json_t *v = NULL;
+	const char *time = cli_has(c, "for") ? cli_get(c, "for") : "2h";
+	int r;
+
+	str_addz(&target, "/v1/mcs/open");
+	target_add(&target, "for", time);
+	r = admin_request(c, LBD, "POST", str_get(&target), NULL, &v);
+	if (r || !c->json) {
+		if (r == 0)
+			out_line("port 22623 answers the nodes of cluster.yaml for %s",
+			    time);
+		return r;
+	}
+	return out_json_take(json_pack("{s:s}", "open_for", time));
 }
 
 /* --- ign ---------------------------------------------------------------- */

@@ -11,6 +11,7 @@ int dns_import_run(struct cli *c);
 int lb_show_run(struct cli *c);
 int lb_state_run(struct cli *c);
 int lb_weight_run(struct cli *c);
+int lb_open_run(struct cli *c);
 int registry_verify_run(struct cli *c);
 int registry_gc_run(struct cli *c);
 int registry_prune_run(struct cli *c);

@@ -7,13 +7,13 @@
 #include "okdctl/admin_call.h"
 #include "okdctl/cli.h"
 #include "okdctl/files.h"
+#include "okdctl/install_config.h"
 #include "okdctl/out.h"
 #include "okdctl/secrets.h"
 #include "okdctl/target.h"
 #include "okdctl/term.h"
 #include "okdctl/verbs.h"
 
-#define REPOSITORY "openshift/okd"
 #define LONG_MS (30 * 60 * 1000) /* hashing a release again takes minutes */
 
 /* A request that may take long; the answer, or an exit status after a sentence. */
@@ -57,7 +57,8 @@ int registry_verify_run(struct cli *c)
 	int r;
 
 	str_addz(&target, "/v1/verify-release");
-	target_add(&target, "repository", repository ? repository : REPOSITORY);
+	target_add(&target, "repository",
+	    repository ? repository : install_config_repository(c->args[0]));
 	target_add(&target, "reference", c->args[0]);
 	if (cli_has(c, "rehash"))
 		target_add(&target, "rehash", "1");
@@ -104,10 +105,13 @@ int registry_prune_run(struct cli *c)
 	_cleanup_(json_freep) json_t *v = NULL;
 	const char *repository = cli_get(c, "repository");
 	bool dry = cli_has(c, "dry-run");
+	char signatures[96] = "";
+	size_t beside;
 	int r;
 
 	str_addz(&target, "/v1/prune");
-	target_add(&target, "repository", repository ? repository : REPOSITORY);
+	target_add(&target, "repository",
+	    repository ? repository : install_config_repository(c->args[0]));
 	for (unsigned i = 0; i < c->n_args; i++)
 		target_add(&target, "keep", c->args[i]);
 	if (dry)
@@ -117,10 +121,15 @@ int registry_prune_run(struct cli *c)
 		return r ? r : out_json(v);
 	print_tags(dry ? "would go:" : "went:", json_object_get(v, "drop"));
 	print_tags("stays, since it cannot be read:", json_object_get(v, "unreadable"));
+	beside = json_array_size(json_object_get(v, "beside"));
+	if (beside)
+		snprintf(signatures, sizeof(signatures),
+		    " (%zu of the tags are signatures and the like of their images)",
+		    beside);
 	term_add_bytes(&size, (uint64_t)number_of(v, "bytes"));
-	printf("%lld manifests and %lld tags %s; %lld blobs of %s %s used no more\n",
+	printf("%lld manifests and %lld tags %s%s; %lld blobs of %s %s used no more\n",
 	    (long long)number_of(v, "manifests"), (long long)number_of(v, "tags"),
-	    dry ? "would go" : "are gone", (long long)number_of(v, "blobs"),
+	    dry ? "would go" : "are gone", signatures, (long long)number_of(v, "blobs"),
 	    str_get(&size), dry ? "would be" : "are");
 	return 0;
 }
@@ -179,7 +188,8 @@ int registry_ledger_run(struct cli *c)
 
 		table_add(&t, text_of(p, "client"));
 		table_add(&t, text_of(p, "node"));
-		table_addf(&t, "%lld times", (long long)number_of(p, "pulls"));
+		table_addf(&t, number_of(p, "pulls") == 1 ? "%lld time" : "%lld times",
+		    (long long)number_of(p, "pulls"));
 		table_add(&t, text_of(p, "digest"));
 	}
 	r = out_table(&t);

@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import http.client
 import http.server
+import io
 import json
 import lzma
 import os
@@ -21,6 +22,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -42,6 +44,16 @@ INIT = [
 IMAGE_BYTES = 16 << 20
 IMAGE_SECONDS = 4.0
 IGNITION, INSTALLER = "Ignition/2.6.0", "coreos-installer/0.6.0"
+
+
+def layer_of(name, data):
+    """A layer with one file."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+    return packed.getvalue()
 
 
 class Stopped(Exception):
@@ -260,7 +272,7 @@ class Install:
     def push_image(self, machine):
         kind = "application/vnd.oci.image."
         config = self.push(b"{}", machine)
-        layer = self.push(os.urandom(1 << 20), machine)
+        layer = self.push(layer_of("demo", os.urandom(1 << 20)), machine)
         manifest = {"schemaVersion": 2, "mediaType": kind + "manifest.v1+json",
                     "config": {"mediaType": kind + "config.v1+json", **config},
                     "layers": [{"mediaType": kind + "layer.v1.tar+gzip", **layer}]}
@@ -277,8 +289,12 @@ class Install:
             pem = base64.b64encode(f.read().encode()).decode()
         files = [{"path": "/opt/openshift/tls/kube-ca.crt", "mode": 420,
                   "contents": {"source": "data:text/plain;base64," + pem}}]
+        trust = {"tls": {"certificateAuthorities": [{"source": files[0]["contents"]["source"]}]}}
         for role in ("bootstrap", "master", "worker"):
             doc = {"ignition": {"version": "3.1.0"}, "storage": {"files": files}}
+            if role != "bootstrap":
+                source = f"https://api-int.{DOMAIN}:22623/config/{role}"
+                doc["ignition"] |= {"config": {"merge": [{"source": source}]}, "security": trust}
             with open(os.path.join(folder, f"{role}.ign"), "w", encoding="utf-8") as f:
                 json.dump(doc, f)
         self.api.kubeconfig(os.path.join(folder, "auth", "kubeconfig"))
@@ -289,7 +305,7 @@ class Install:
             for _ in range(256):
                 f.write(piece)
         with open(image + ".sig", "wb") as f:
-            f.write(b"the signature of a demonstration")
+            f.write(b"\x89\x02\x33" + os.urandom(0x233))  # an OpenPGP signature's head
         self.ctl("reset", "--yes")
         self.ctl("image", "add", image)
         self.ctl("publish", folder)

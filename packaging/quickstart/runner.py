@@ -47,7 +47,7 @@ frontends:
   - {name: openshift-api-server, listen: ["127.0.0.1:{api}", "127.0.0.101:{api}"],
      backend: openshift-api-server}
   - {name: machine-config-server, listen: ["127.0.0.1:{mcs}", "127.0.0.101:{mcs}"],
-     backend: machine-config-server}
+     backend: machine-config-server, admit: install}
 backends:
   - name: openshift-api-server
     check: {type: https, path: /readyz, interval: 1s, rise: 2, fall: 2}

@@ -93,7 +93,8 @@ class Pki:
                 "-nodes", "-keyout", self.ca_key, "-out", self.ca, "-days", "30",
                 "-subj", "/CN=kube-ca", "-addext", "basicConstraints=critical,CA:TRUE")
         self.issue("server", "/CN=kube-apiserver",
-                   "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:api.okd.example.com\n"
+                   "subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:api.okd.example.com,"
+                   "DNS:api-int.okd.example.com\n"
                    "extendedKeyUsage=serverAuth\n")
 
     def path(self, name):

@@ -1,7 +1,6 @@
 """okdctl: init, kargs, import, its sentences and exit codes, and the daemons it asks."""
 
 import base64
-import http.server
 import json
 import os
 import pty
@@ -10,11 +9,11 @@ import shutil
 import stat
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
 import yaml
+from admin_stand_in import stand_in
 from harness import BUILD, SLOW, TOP, Daemon, example_cluster, free_port
 import variant
 
@@ -131,6 +130,12 @@ def test_every_command_has_help_with_examples(ctl):
         assert "Examples:" in text
         assert f"okdctl {command}" in text.split("Examples:")[1]
         assert max(map(len, text.splitlines())) <= 110
+
+
+def test_the_version_is_told_wherever_it_is_asked_for(ctl):
+    for args in (["--version"], ["-V"]):
+        assert ctl(*args).stdout.startswith("okdctl ")
+    ctl("--verson", expect=2)
 
 
 def test_completion_offers_what_can_come(ctl):
@@ -298,6 +303,10 @@ def test_init_renews_a_certificate_that_lacks_an_address(ctl):
      "lies outside machine_network"),
     (["--topology", "/does/not/exist"], "/does/not/exist does not exist"),
     (["--topology", "x", "--name", "okd"], "edit that file instead"),
+    (TOPOLOGY + ["--release", "abc"], '"abc" is no release of OKD'),
+    (TOPOLOGY + ["--cluster-network", "10.0.0.0/33"], "10.0.0.0/33"),
+    (TOPOLOGY + ["--service-network", "192.168.0.0/16"], "192.168.0.0/16"),
+    (TOPOLOGY + ["--service-network", "10.128.0.0/16"], "overlaps the service network"),
 ])
 def test_init_says_what_is_wrong_and_writes_nothing(ctl, args, sentence):
     p = ctl("init", *args, expect=1)
@@ -342,6 +351,40 @@ def test_init_completes_an_install_config(ctl, tmp_path):
     assert yaml.safe_load(ctl.file("cluster.yaml"))["machine_network"] == ["192.168.120.0/24"]
 
 
+@pytest.mark.parametrize("args,key,value", [
+    (["--cluster-network", "10.200.0.0/14"], "clusterNetwork", "10.200.0.0/14"),
+    (["--service-network", "172.31.0.0/16"], "serviceNetwork", "172.31.0.0/16"),
+    (["--release", "4.17"], "imageDigestSources", "quay.io/okd/scos-content"),
+    (["--ssh-key", "second.pub"], "sshKey", "ssh-ed25519 BBBB"),
+])
+def test_init_again_with_what_install_config_has_otherwise(ctl, args, key, value):
+    for name, text in (("first.pub", "ssh-ed25519 AAAA"), ("second.pub", "ssh-ed25519 BBBB")):
+        (ctl.home / name).write_text(text + "\n")
+    args = [ctl.home / a if a.endswith(".pub") else a for a in args]
+    ctl.init("--ssh-key", ctl.home / "first.pub")
+    before = ctl.file("install-config.yaml")
+    assert "--force" in ctl("init", *args, expect=1).stderr
+    assert ctl.file("install-config.yaml") == before
+    if "--ssh-key" not in args:
+        args += ["--ssh-key", ctl.home / "first.pub"]
+    ctl("init", *args, "--force")
+    after = ctl.file("install-config.yaml")
+    assert f"{key}:" in after and value in after and value not in before
+    (copy,) = ctl.etc.glob("install-config.yaml.bak-*")
+    assert copy.read_text() == before
+    ctl("init", *args)  # nothing is left to do
+    assert "There is no SSH key" not in ctl("init").stdout
+    assert ctl.file("install-config.yaml") == after
+
+
+def test_networks_of_a_given_file_are_written_there(ctl, tmp_path):
+    ctl.init()
+    source = tmp_path / "mine.yaml"
+    source.write_text(ctl.file("install-config.yaml"))
+    p = ctl("init", "--from", source, "--cluster-network", "10.200.0.0/14", expect=1)
+    assert f"--from keeps the networks of {source}" in p.stderr
+
+
 def test_half_written_cluster_file_gets_a_sentence_with_its_line(ctl):
     ctl.init()
     (ctl.etc / "cluster.yaml").write_text("name: okd\nbase_domain: exam")
@@ -349,6 +392,27 @@ def test_half_written_cluster_file_gets_a_sentence_with_its_line(ctl):
     assert "cluster.yaml:" in p.stderr
     assert "cluster.yaml:" in ctl("kargs", "master", expect=1).stderr
     assert line(ctl.check("cluster", expect=1), "cluster.yaml:")["level"] == "FAIL"
+
+
+def test_half_written_files_of_init_are_named_with_the_way_out(ctl):
+    ctl.init()
+    path = ctl.etc / "install-config.yaml"
+    whole = path.read_text()
+    path.write_text(whole[:whole.index("baseDomain") + 6])
+    found = line(ctl.check("registry", expect=1), f"{path}:")
+    assert "okdctl init --force" in found["remedy"]
+    p = ctl("init", expect=1)
+    assert f"{path}:" in p.stderr and "move it away and run this again" in p.stderr
+    ctl("init", "--force")
+    assert path.read_text() == whole
+    (ctl.etc / "pull-secret.json").write_text("")
+    p = ctl("init", expect=1)
+    assert f"{ctl.etc}/pull-secret.json:" in p.stderr and "move it away" in p.stderr
+    (ctl.etc / "pull-secret.json").unlink()
+    assert "--registry-password-file FILE" in ctl("init", expect=1).stderr
+    (ctl.etc / "registry.key").write_text("x")
+    ctl("init", "--registry-password-file", "-", "--force", stdin="geheim\n")
+    assert "BEGIN" in ctl.file("registry.key")
 
 
 def test_init_asks_on_a_terminal(ctl):
@@ -487,6 +551,7 @@ def test_status_shows_who_runs_and_who_does_not(ctl, dnsd):
 def test_without_daemons_the_exit_code_says_so(ctl):
     ctl.init()
     assert "not running" in ctl("status", expect=69).stdout
+    assert json.loads(ctl("status", "--json", expect=69).stdout)["dnsd"]["running"] is False
     p = ctl("reload", "dnsd", expect=69)
     assert "systemctl start okd-dnsd" in p.stderr
     assert "okd-bastion.target" in ctl("reload", expect=69).stderr
@@ -545,33 +610,8 @@ def test_an_upgrade_that_fails_leaves_the_daemon_as_it_is(ctl, dnsd):
 
 
 def test_upgrade_signals_no_process_that_only_claims_to_be_the_daemon(ctl):
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"pid": %d, "version": "9", "config": {}}' % os.getpid())
-
-        def address_string(self):
-            return "unix"
-
-        def log_message(self, *args):
-            pass
-
-    folder = ctl.run_dir / "okd-dnsd"
-    folder.mkdir()
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler, False)
-    server.socket.close()
-    server.socket = socket.socket(socket.AF_UNIX)
-    server.socket.bind(str(folder / "admin.sock"))
-    server.socket.listen()
-    t = threading.Thread(target=server.serve_forever, args=(0.02,))
-    t.start()
-    try:
+    with stand_in(ctl.run_dir, "dnsd", version="9"):
         p = ctl("upgrade", "dnsd", expect=1)  # USR2 would end this very process
-    finally:
-        server.shutdown()
-        t.join()
-        server.server_close()
     assert "which it is not; nothing was sent" in p.stderr
     assert "okd-lbd does not run" in ctl("upgrade", "lbd", expect=69).stderr
 

@@ -16,6 +16,7 @@ import time
 
 import pytest
 import yaml
+from admin_stand_in import stand_in
 from csrd_kit import client_csr, serving_csr
 from harness import example_cluster, free_port, wait_until
 from ignd_fixtures import bootstrap_ign, certificate
@@ -27,6 +28,8 @@ import test_okdctl_install
 from test_okdctl_install import installer_output
 import variant
 
+# An OpenPGP packet of the kind "signature", as Fedora's .sig files begin.
+SIGNATURE = b"\x89\x02\x33\x04\x00" + bytes(500)
 XZ = b"\xfd7zXZ\0" + bytes(1000) + b"YZ"
 ctl, daemon = test_okdctl_install.ctl, test_okdctl_install.daemon
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for mounts of its own")
@@ -106,13 +109,13 @@ def test_an_image_without_its_signature(ctl, ignd):
     write(folder, "coreos.raw.xz", XZ)
     found = until(ctl, "files", "coreos.raw.xz has no coreos.raw.xz.sig", 1)
     assert "FILE.sig beside it" in found["remedy"]
-    write(folder, "coreos.raw.xz.sig", b"signature")
+    write(folder, "coreos.raw.xz.sig", SIGNATURE)
     assert until(ctl, "files", "is published with its signature", 0)["level"] == "OK"
 
 
 def test_an_image_that_was_cut_off(ctl, ignd):
     folder = os.path.join(ignd.state_dir, "install")
-    write(folder, "coreos.raw.xz.sig", b"signature")
+    write(folder, "coreos.raw.xz.sig", SIGNATURE)
     write(folder, "coreos.raw.xz", XZ[:-2])
     assert "fresh download" in until(ctl, "files", "coreos.raw.xz is damaged", 1)["remedy"]
 
@@ -128,7 +131,7 @@ def test_a_node_whose_installation_failed(ctl, daemon):
         yaml.safe_dump(cluster, f)
     d.reload(None)
     folder = os.path.join(d.state_dir, "install")
-    write(folder, "coreos.raw.xz.sig", b"signature")
+    write(folder, "coreos.raw.xz.sig", SIGNATURE)
     write(folder, "coreos.raw.xz", XZ[:8] + bytes(32 << 20) + b"YZ")
     with socket.socket() as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -190,7 +193,7 @@ def test_an_upstream_that_does_not_resolve(ctl, daemon, rcode, name):
 
 def test_a_name_server_that_does_not_answer(ctl):
     """The daemon says that it runs, and the port is closed, as behind a firewall."""
-    with FakeDaemon(ctl, "dnsd", config=f'listen: ["127.0.0.1:{free_port()}"]\n'):
+    with stand_in(ctl.run_dir, "dnsd", config=f'listen: ["127.0.0.1:{free_port()}"]\n'):
         found = line(ctl.check("dns", expect=1), "nobody answers for names on 127.0.0.1")
     assert "firewall" in found["remedy"]
 
@@ -198,66 +201,26 @@ def test_a_name_server_that_does_not_answer(ctl):
 # --- daemons ---------------------------------------------------------------------------
 
 
-class FakeDaemon:
-    """An admin socket that says what it is told to."""
-
-    def __init__(self, ctl, name, config="", **status):
-        status = {"name": f"okd-{name}", "version": "0.1.0", "pid": os.getpid(),
-                  "ready": True, "reasons": [], "config": {"error": None}, name: {}, **status}
-        folder = ctl.run_dir / f"okd-{name}"
-        folder.mkdir()
-        answers = {"/status": json.dumps(status), "/config": config}
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = answers.get(self.path)
-                self.send_response(200 if body is not None else 404)
-                self.end_headers()
-                self.wfile.write((body or "").encode())
-
-            def address_string(self):
-                return "unix"
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler, False)
-        self.server.socket.close()
-        self.server.socket = socket.socket(socket.AF_UNIX)
-        self.server.socket.bind(str(folder / "admin.sock"))
-        self.server.socket.listen()
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *args):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
 def test_a_daemon_of_another_version(ctl):
-    with FakeDaemon(ctl, "lbd", version="0.0.9"):
+    with stand_in(ctl.run_dir, "lbd", version="0.0.9"):
         found = line(ctl.check("daemons", expect=1), "okd-lbd 0.0.9 runs, but this okdctl is")
     assert found["remedy"] == "okdctl upgrade"
 
 
 def test_a_daemon_that_is_not_ready_says_why(ctl):
-    with FakeDaemon(ctl, "csrd", ready=False, reasons=["it counts sheep"]):
+    with stand_in(ctl.run_dir, "csrd", ready=False, reasons=["it counts sheep"]):
         found = line(ctl.check("daemons", expect=1), "okd-csrd is not ready: it counts sheep")
     assert found["remedy"] == "journalctl -u okd-csrd -n 50"
 
 
 def test_a_daemon_among_others_that_does_not_run(ctl):
-    with FakeDaemon(ctl, "dnsd"):
+    with stand_in(ctl.run_dir, "dnsd"):
         found = line(ctl.check("daemons", expect=1), "okd-regd does not run")
     assert found["level"] == "FAIL" and "systemctl enable --now okd-regd" in found["remedy"]
 
 
 def test_an_audit_that_cannot_be_written(ctl):
-    with FakeDaemon(ctl, "csrd", csrd={"audit_error": "No space left on device"}):
+    with stand_in(ctl.run_dir, "csrd", csrd={"audit_error": "No space left on device"}):
         found = line(ctl.check("csr", expect=1), "cannot write its audit: No space left")
     assert "disk full" in found["remedy"]
 
@@ -622,18 +585,18 @@ def test_pruning_by_release(ctl, regd):
 def test_images_of_which_none_is_a_release(ctl, regd):
     with client(ctl, regd) as c:
         c.push("openshift/okd", "tool", Image())
-    found = line(ctl.check("registry"), "1 images are in openshift/okd, and none is a release")
+    found = line(ctl.check("registry"), "openshift/okd holds tags (1), and none is a release")
     assert found["level"] == "NOT YET"
 
 
 def test_a_registry_that_cannot_be_reached(ctl):
-    with FakeDaemon(ctl, "regd", config=f'listen: ["127.0.0.1:{free_port()}"]\n'):
+    with stand_in(ctl.run_dir, "regd", config=f'listen: ["127.0.0.1:{free_port()}"]\n'):
         found = line(ctl.check("registry", expect=1), "the registry cannot be reached")
     assert "journalctl -u okd-regd" in found["remedy"]
 
 
 def test_blobs_that_rotted(ctl):
-    with FakeDaemon(ctl, "regd", regd={"bad_blobs": 3}, config='listen: ["127.0.0.1:1"]\n'):
+    with stand_in(ctl.run_dir, "regd", regd={"bad_blobs": 3}, config='listen: ["127.0.0.1:1"]\n'):
         found = line(ctl.check("registry", expect=1), "the registry holds 3 damaged blobs")
     assert found["level"] == "FAIL" and "okdctl mirror" in found["remedy"]
 
@@ -743,11 +706,12 @@ def test_an_api_server_that_is_gone(ctl, api, csrd):
 # --- all of it -------------------------------------------------------------------------
 
 
-def test_a_published_install_has_no_fault(ctl, ignd, tmp_path):
+def test_a_published_install_has_no_fault(ctl, daemon, tmp_path):
     """What is not broken is not complained about."""
+    daemon("ignd", {"listen": [f"127.0.0.1:{free_port()}"], "log": "none"})
     image = tmp_path / "coreos.raw.xz"
     image.write_bytes(XZ)
-    (tmp_path / "coreos.raw.xz.sig").write_bytes(b"signature")
+    (tmp_path / "coreos.raw.xz.sig").write_bytes(SIGNATURE)
     ctl("publish", installer_output(tmp_path / "install"))
     ctl("image", "add", image)
     until(ctl, "files", "worker.ign is published", 0)

@@ -1,14 +1,17 @@
 """okdctl against what others put before it: texts that command a terminal, daemons that hang,
 trickle or talk nonsense, files that are none."""
 
-import http.server
 import json
 import os
+import pathlib
+import signal
 import socket
 import subprocess
 import threading
 
 import pytest
+from admin_stand_in import StandIn
+from harness import wait_until
 from test_okdctl import OKDCTL, on_terminal
 import test_okdctl_install
 from test_okdctl_install import fake, installer_output
@@ -20,51 +23,12 @@ DAEMONS = ("dnsd", "lbd", "regd", "ignd", "csrd")
 EVIL = "x\033[31m\033]0;owned\007\x9b31m\x7f\u202e\rroot: all is well\n  OK  all"
 
 
-class Answers:
-    """An admin socket that answers any path from a table, else with what it is told to."""
-
-    def __init__(self, ctl, name, answers, default=None):
-        folder = ctl.run_dir / f"okd-{name}"
-        folder.mkdir()
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = answers.get(self.path.split("?")[0], default)
-                if body is not None and not isinstance(body, bytes):
-                    body = json.dumps(body).encode()
-                self.send_response(200 if body is not None else 404)
-                self.end_headers()
-                self.wfile.write(body or b"")
-
-            do_POST = do_GET
-
-            def address_string(self):
-                return "unix"
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler, False)
-        self.server.socket.close()
-        self.server.socket = socket.socket(socket.AF_UNIX)
-        self.server.socket.bind(str(folder / "admin.sock"))
-        self.server.socket.listen()
-        self.server.handle_error = lambda *args: None  # the client has seen enough
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
-        self.thread.start()
-
-    def close(self):
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
 @pytest.fixture
 def answers(ctl):
     made = []
 
     def start(name, table, default=None):
-        made.append(Answers(ctl, name, table, default))
+        made.append(StandIn(ctl.run_dir, name, table, default))
 
     yield start
     for a in made:
@@ -281,3 +245,101 @@ def test_a_full_disk_on_standard_output_is_told(ctl):
                            stderr=subprocess.PIPE, text=True,
                            env={**os.environ, **variant.sanitizer_environment()})
     assert p.returncode == 1 and "cannot write" in p.stderr
+
+
+# --- in the middle ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder with little room."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount")
+    made = []
+
+    def mount(path, size):
+        os.makedirs(path, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], check=True)
+        made.append(path)
+
+    yield mount
+    for path in made:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+
+
+def test_a_full_disk_leaves_the_published_set_as_it_was(ctl, tmp_path, small_disk):
+    """The first file would still have had room."""
+    folder, target = installer_output(tmp_path / "install"), tmp_path / "state"
+    (ctl.etc / "ignd.yaml").write_text(f"ignition: {target}\n")
+    small_disk(target, "64k")
+    ctl("publish", folder)
+    before = contents(target)
+    for role in ("bootstrap", "master", "worker"):
+        (folder / f"{role}.ign").write_text(
+            json.dumps({"ignition": {"version": "3.1.0"}, "x": "y" * 20000}))
+    p = ctl("publish", folder, expect=1)
+    assert "No space left on device; nothing was replaced" in p.stderr
+    assert contents(target) == before
+    assert contents(ctl.etc)["kubeconfig"] == (folder / "auth/kubeconfig").read_bytes()
+
+
+def test_a_full_disk_leaves_no_half_of_an_image(ctl, tmp_path, small_disk):
+    target = tmp_path / "images"
+    (ctl.etc / "ignd.yaml").write_text(f"install: {target}\n")
+    small_disk(target, "64k")
+    image = tmp_path / "a.raw"
+    image.write_bytes(b"x" * 200000)
+    (tmp_path / "a.raw.sig").write_bytes(b"x")
+    p = ctl("image", "add", image, expect=1)
+    assert "No space left on device" in p.stderr and p.stdout == ""
+    assert os.listdir(target) == []
+    image.write_bytes(b"x" * 1000)
+    ctl("image", "add", image)
+    assert sorted(os.listdir(target)) == ["coreos.raw.xz", "coreos.raw.xz.sig"]
+
+
+def heed_ctrl_c():
+    """What a shell runs in the background ignores it, and so do the tests' children then."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGKILL])
+def test_a_download_that_is_ended_leaves_nothing(ctl, tmp_path, signo):
+    target = tmp_path / "images"
+    (ctl.etc / "ignd.yaml").write_text(f"install: {target}\n")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        p = subprocess.Popen(
+            [OKDCTL, "--etc", ctl.etc, "--run-dir", ctl.run_dir, "image", "add",
+             f"http://127.0.0.1:{s.getsockname()[1]}/a.raw.xz"], preexec_fn=heed_ctrl_c,
+            env={**os.environ, **variant.sanitizer_environment()}, stderr=subprocess.PIPE)
+        c = s.accept()[0]
+        c.recv(65536)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + bytes(500000))
+        p.send_signal(signo)
+        p.communicate()
+        c.close()
+    assert p.returncode == -signo
+    assert os.listdir(target) == []
+
+
+def test_a_mirror_ends_with_ctrl_c_and_so_does_oc(ctl, tmp_path, answers):
+    started = tmp_path / "started"
+    fake(ctl, tmp_path, "oc", f"echo $$ > {started}.new; mv {started}.new {started}; "
+                              "exec sleep 1000\n")
+    answers("regd", {}, {})
+    p = subprocess.Popen([OKDCTL, "--etc", ctl.etc, "--run-dir", ctl.run_dir, "mirror", "4.5.0"],
+                         env={**os.environ, **variant.sanitizer_environment(), "PATH": ctl.path},
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                         preexec_fn=heed_ctrl_c)
+    wait_until(started.exists, what="oc")
+    os.killpg(p.pid, signal.SIGINT)  # as a terminal does it
+    out, err = p.communicate(timeout=20)
+    assert p.returncode not in (0, None) and out == b"", err
+    oc = pathlib.Path("/proc", started.read_text().strip(), "cmdline")
+    wait_until(lambda: not oc.exists() or not oc.read_bytes(), what="the end of oc")

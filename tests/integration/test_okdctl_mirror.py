@@ -122,6 +122,18 @@ def test_the_count_is_drawn_in_place_on_a_terminal(ctl, regd, tmp_path):
     assert b"\r\033[K1 of 3 images\r\033[K2 of 3 images\r\033[K3 of 3 images\r\n" in out, out
 
 
+def test_later_releases_have_other_repositories(ctl, tmp_path):
+    """As install-config.yaml of such a release names them."""
+    fake(ctl, tmp_path, "oc", f'echo "$@" > {tmp_path}/argv; exit 1\n')
+    ctl("mirror", "4.17.0-okd-scos.1", "--attempts", "1", expect=1)
+    to = "registry.okd.example.com:5000/okd/scos"
+    assert (tmp_path / "argv").read_text().split()[-3:] == [
+        "--from=quay.io/okd/scos-release:4.17.0-okd-scos.1", f"--to={to}",
+        f"--to-release-image={to}:4.17.0-okd-scos.1"]
+    ctl("init", "--release", "4.17", "--force")
+    assert f"- {to}\n" in ctl.file("install-config.yaml")
+
+
 @pytest.mark.parametrize("args,said,status", [
     (["--attempts", "0"], "a number from 1 to 100", 2), ([], 'no program "oc"', 1)])
 def test_it_says_what_is_missing(ctl, args, said, status):

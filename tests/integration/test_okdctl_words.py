@@ -1,19 +1,27 @@
 """okdctl's commands and options as four places have them (the program, its help, its manual,
 its completion), and what every command prints with --json."""
 
+import fcntl
+import glob
 import json
 import os
+import pty
 import re
+import signal
+import struct
 import subprocess
+import termios
 
 import pytest
+import yaml
 from csrd_kit import client_csr
 from harness import TOP, free_port
-from test_okdctl import complete_in_bash
+from test_okdctl import OKDCTL, complete_in_bash
 import test_okdctl_check
 import test_okdctl_install
 from test_okdctl_check import pending, push_release
 from test_okdctl_install import fake, installer_output
+import variant
 
 ctl, daemon = test_okdctl_install.ctl, test_okdctl_install.daemon
 api, csrd = test_okdctl_check.api, test_okdctl_check.csrd
@@ -170,6 +178,7 @@ class Everything:
             ("lb maint", ["openshift-api-server", "master"]),
             ("lb ready", ["openshift-api-server", "master"]),
             ("lb weight", ["openshift-api-server", "master", "7"]),
+            ("lb open", ["--for", "1h"]),
             ("registry verify-release", ["4.5.0"]), ("registry user", ["ls"]),
             ("registry user", ["set", "ci"]), ("registry user", ["del", "ci"]),
             ("registry gc", ["--dry-run"]), ("registry gc", []),
@@ -249,3 +258,136 @@ def test_what_json_says_was_done(ctl, daemon, tmp_path):
     assert said["reset"]["kubeconfig"].endswith("kubeconfig.old")
     said = json.loads(ctl("node", "remove", "worker", "--json").stdout)
     assert said["removed"] == "worker"
+
+
+# --- terminals -------------------------------------------------------------------------
+
+
+def screen(args, rows, columns, until=None, env=None):
+    """What okdctl writes to a terminal of that size; until something is seen, then Ctrl-C."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    p = subprocess.Popen([OKDCTL, *args], stdin=slave, stdout=slave, stderr=slave,
+                         env={**os.environ, **variant.sanitizer_environment(), **(env or {})})
+    os.close(slave)
+    out = b""
+    while True:
+        try:
+            out += os.read(master, 65536)
+        except OSError:
+            break
+        if until and until in out:
+            until = p.send_signal(signal.SIGINT)
+    assert p.wait() == 0, out
+    os.close(master)
+    return out.decode()
+
+
+def plain(text):
+    return re.sub(r"\033\[[0-9;]*[A-Za-z]", "", text).replace("\r", "")
+
+
+def test_a_terminal_of_unknown_size_is_drawn_upon_as_well(ctl):
+    out = screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"], 0, 0,
+                 until=b"\033[J")
+    assert out.split("\033[H")[1].startswith("\033[1mDaemons\033[0m\033[K\r\n")
+    assert "192.168.120.104" in out and "more lines" not in out
+
+
+@pytest.mark.parametrize("rows,columns", [(24, 80), (10, 40), (50, 200)])
+def test_the_screen_that_is_watched_fits_the_terminal(ctl, rows, columns):
+    cluster = yaml.safe_load(ctl.file("cluster.yaml"))
+    cluster["nodes"] += [{"name": f"w{i}", "role": "worker", "address": f"192.168.120.{120 + i}"}
+                         for i in range(20)]
+    (ctl.etc / "cluster.yaml").write_text(yaml.safe_dump(cluster))
+    out = screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"], rows,
+                 columns, until=b"\033[J")
+    first = out.split("\033[H")[1].split("\033[J")[0]
+    lines = plain(first).split("\n")
+    assert len(lines) <= rows and max(map(len, lines)) <= columns, lines
+    if rows == 50:
+        assert "w19" in first and "192.168.120.139" in first
+    else:
+        assert "more lines: make the window" in lines[-1]
+    assert ("ADDRESS" in first) == (columns >= 100)
+    assert "NODE" in first or columns < 80
+    assert out.endswith("\n")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_checks_and_help_are_broken_at_words(ctl, columns):
+    out = plain(screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "check", "registry"], 24,
+                       columns))
+    assert max(map(len, out.split("\n"))) <= columns
+    whole = " ".join(ctl("check", "registry").stdout.split())
+    assert " ".join(out.split()) == whole
+    out = screen(["init", "--help"], 24, 80)
+    rows = out.replace("\r", "").split("Options:\n")[1].split("\n")
+    assert max(len(x) for x in rows if "name=...,role=" not in x) <= 80  # one long word
+
+
+def test_help_by_that_word(ctl):
+    assert ctl("help", "kargs").stdout == ctl("kargs", "--help").stdout
+    assert ctl("help").stdout == ctl("--help").stdout
+    assert ctl("help", "dns").stdout == ctl("dns", "--help").stdout
+    assert "there is no command" in ctl("help", "x", expect=2).stderr
+
+
+def test_a_terminal_without_utf8_gets_ascii(ctl):
+    """0x9b, the second byte of this letter, begins a command on an eight-bit terminal."""
+    for locale, name in (("C", "x??y"), ("C.UTF-8", "x\u00dby")):
+        p = subprocess.run([OKDCTL, "--etc", ctl.etc, "kargs", "x\u00dby"], capture_output=True,
+                           text=True, env={**os.environ, **variant.sanitizer_environment(),
+                                           "LC_ALL": locale})
+        assert p.returncode == 1 and f'no node "{name}"' in p.stderr
+
+
+# --- the page of symptoms --------------------------------------------------------------
+
+PAGE = os.path.join(TOP, "docs", "troubleshooting.md")
+
+
+def spoken():
+    """All string literals of the checks, each run of them joined."""
+    text = ""
+    for path in sorted(glob.glob(os.path.join(TOP, "okdctl", "*.c"))) + [
+            os.path.join(TOP, "regd", "regd.c")]:
+        with open(path, encoding="utf-8") as f:
+            source = f.read().replace('\\"', "\0")
+        for name, value in re.findall(r'^#define ([A-Z]+) (".*")$', source, re.M):
+            source = re.sub(rf"\b{name}\b", value, source)
+        text += "\n" + re.sub(r'"\s*"', "", source)
+    return re.sub(r"%[-*.0-9]*(?:ll|z)?[sudX]", "...", text).replace("\0", '"')
+
+
+def rows():
+    with open(PAGE, encoding="utf-8") as f:
+        for text in f:
+            if text.startswith("| ") and not text.startswith("| symptom"):
+                yield text, [x.strip() for x in text.strip("|\n ").split(" | ")]
+
+
+def test_the_page_of_symptoms_quotes_what_check_says():
+    source, missing = spoken(), []
+    quotes = 0
+    for text, cells in rows():
+        if len(cells) == 3:
+            continue
+        assert len(cells) == 4, text
+        for quote in re.findall(r"(?<!\()`([^`]+)`(?!\))", cells[1]):
+            if quote in ARGUMENTS["check"]:
+                continue
+            for piece in re.split(r"\.\.\.+", quote):
+                missing += [piece] * (piece.strip(" :;") not in source)
+                quotes += len(piece) > 8
+        assert "`" in cells[1] or cells[1].startswith("nothing: "), text
+        assert cells[3] == "none" or "journalctl" in cells[3] or "none: " in cells[3], text
+    assert missing == [] and quotes > 60
+
+
+def test_the_page_of_symptoms_names_commands_that_there_are(ctl):
+    known = commands(ctl)
+    for text, cells in rows():
+        for word in re.findall(r"`okdctl ([a-z][a-z -]*)", " ".join(cells)):
+            first = " ".join(word.split()[:2])
+            assert first in known or word.split()[0] in known, (word, text)

@@ -44,6 +44,7 @@ class Run:
             env={**os.environ, **(env or {})}, start_new_session=True,
         )
         self.out = ""
+        self.state = state
 
     def until(self, text):
         """Reads lines until one contains text."""
@@ -297,6 +298,12 @@ def test_the_scripted_install_goes_through_the_whole_life(run):
                  "install: handover", "master has its configuration",
                  '127.0.0.104 admin "GET /v2/openshift/okd/manifests/demo" 200'):
         assert line in r.out, line
+    p = subprocess.run(
+        [os.path.join(BUILD, "okdctl"), "--etc", f"{r.state}/etc", "--run-dir", f"{r.state}/run",
+         "check", "cluster", "daemons", "ports", "lb", "registry", "files", "csr"],
+        capture_output=True, text=True)
+    assert p.returncode == 0, p.stdout
+    assert "certificates that the nodes' .ign files trust" in p.stdout
     assert r.end(signal.SIGINT) == 0
 
 

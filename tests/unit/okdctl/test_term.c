@@ -56,3 +56,54 @@ TEST(times_and_sizes)
 	term_add_bytes(&size, 3565158);
 	CHECK(str_eq(str_get(&size), "3.4 MiB"));
 }
+
+TEST(wrapped)
+{
+	static const struct {
+		const char *text;
+		unsigned indent, columns;
+		const char *want;
+	} rows[] = {
+		{ "a text of words", 2, 0, "a text of words" },
+		{ "a text of several words", 2, 25, "a text of several words" },
+		{ "a text of several words", 2, 24, "a text of several\n  words" },
+		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa b", 0, 25,
+		    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nb" },
+		{ "", 2, 40, "" },
+		/* Narrower than that, words are not broken any further. */
+		{ "1234 6789 1234 6789 x", 30, 31,
+		    "1234 6789 1234 6789\n                              x" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(str_deinit) struct str out = STR_INIT;
+
+		term_add_wrapped(&out, rows[i].text, rows[i].indent, rows[i].columns);
+		CHECK(str_eq(str_get(&out), rows[i].want));
+	}
+}
+
+TEST(screen)
+{
+	static const struct {
+		const char *lines;
+		struct term_size size;
+		const char *want;
+	} rows[] = {
+		{ "abc\ndef\n", { 10, 3 }, "abc\033[K\ndef\033[K\n\033[J" },
+		{ "abc\ndef\n", { 10, 2 }, "abc\033[K\ndef\033[K\033[J" },
+		{ "abc\ndef\nghi\n", { 7, 2 }, "abc\033[K\n2 more \033[K\033[J" },
+		{ "a\033[1mb\xc3\xa4\033[0mc\n", { 2, 5 },
+		    "a\033[1mb\033[0m\033[K\n\033[J" },
+		{ "\xe4\xb8\xad\xe4\xb8\xad\n", { 3, 5 },
+		    "\xe4\xb8\xad\033[K\n\033[J" },
+		{ "", { 3, 5 }, "\033[J" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_(str_deinit) struct str out = STR_INIT;
+
+		term_add_screen(&out, rows[i].lines, rows[i].size);
+		CHECK(str_eq(str_get(&out), rows[i].want));
+	}
+}
