@@ -100,7 +100,7 @@ def test_rpmlint(built):
     version = conftest.version()
     built("rpm", version)
     p = run("rpmlint", "-c", f"{TOP}/packaging/rpmlint.toml",
-            *glob.glob(f"{conftest.PACKAGES}/{version}/rpm/*.rpm"))
+            *conftest.all_packages("rpm", version))
     assert re.search(r" 0 errors", p.stdout), p.stdout
 
 
@@ -149,27 +149,34 @@ def test_settings_are_kept(built):
 
 @pytest.mark.parametrize("kind", ["rpm", "deb"])
 def test_documented_names(built, kind):
-    """What README.md and docs/operations.md have a person install is every package, and no
-    sources."""
+    """What README.md and docs/operations.md have a person install is every package, without
+    sources and symbols."""
     for document in ("README.md", "docs/operations.md"):
         with open(f"{TOP}/{document}", encoding="utf-8") as f:
-            pattern = re.search(rf"install (?:\./)?(build/packages/\*/{kind}/[\w.*{{}},]+)",
+            pattern = re.search(rf"install (?:\./)?build/packages/\*/({kind}/[\w.*{{}},]+)",
                                 f.read()).group(1)
-        pattern = pattern.replace("/*/", f"/{conftest.version()}/", 1)
-        named = run("bash", "-c", f"ls {pattern}", cwd=TOP).stdout.split()
-        assert set(built(kind, conftest.version())) <= {f"{TOP}/{f}" for f in named}
-        assert not [f for f in named if ".src." in f]
+        where = f"{conftest.PACKAGES}/{conftest.version()}"
+        found = run("bash", "-c", f"printf '%s\n' {where}/{pattern}").stdout.split()
+        assert found == built(kind, conftest.version())
+        about = {"rpm": ["rpm", "-qp", "--qf", "%{NAME} %{SOURCERPM}\n"],
+                 "deb": ["dpkg-deb", "-W", "--showformat", "${Package}\n"]}[kind]
+        for path in found:
+            assert not re.search("debug|dbgsym|none", run(*about, path).stdout)
 
 
-def test_rpm_same_bytes(built, tmp_path):
+@pytest.mark.parametrize("kind", ["rpm", pytest.param("deb", marks=pytest.mark.long)])
+def test_same_bytes(built, kind, tmp_path):
+    """Built twice, the second time elsewhere."""
     version = conftest.version()
-    first = []
-    for rpm in built("rpm", version):
-        first += [shutil.copy(f, tmp_path) for f in (rpm, f"{rpm}.spdx.json")]
-    conftest.make("rpm", f"VERSION={version}", "PACKAGE_ARGS=--nocheck")
-    for path in first:
-        again = f"{conftest.PACKAGES}/{version}/rpm/{os.path.basename(path)}"
-        assert filecmp.cmp(path, again, shallow=False), f"{os.path.basename(path)} differs"
+    built(kind, version)
+    args = "--nocheck" if kind == "rpm" else ""
+    conftest.make(kind, f"VERSION={version}", f"PACKAGE_ARGS={args}", f"PACKAGEDIR={tmp_path}")
+    first = f"{conftest.PACKAGES}/{version}/{kind}"
+    names = [os.path.relpath(f, first) for f in conftest.all_packages(kind, version)]
+    assert names
+    for name in [*names, *(f"{name}.spdx.json" for name in names)]:
+        assert filecmp.cmp(f"{first}/{name}", f"{tmp_path}/{version}/{kind}/{name}",
+                           shallow=False), f"{name} differs"
 
 
 def digests_in(package):
@@ -254,5 +261,5 @@ def test_lintian(built):
     built("deb", version)
     # There is no address to write to.
     p = run("lintian", "--suppress-tags", "bogus-mail-host,bogus-mail-host-in-debian-changelog",
-            "--fail-on", "error", *glob.glob(f"{conftest.PACKAGES}/{version}/deb/*.changes"))
+            "--fail-on", "error", *conftest.all_packages("deb", version))
     assert p.returncode == 0, p.stdout

@@ -1,0 +1,183 @@
+"""The RPMs as dnf sees them on a host whose repositories have EL9's names: what they need is
+there, the documented commands install, upgrade and remove them, nothing stays behind.  Each
+function is a step, and counts on the ones before it."""
+
+import os
+import re
+
+import pytest
+
+import conftest
+import el9
+import harness
+import loads
+from worlds import BASTION
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("in_order")]
+API = "api.okd.example.com"
+ADDRESS = "/srv"
+# /etc/dnf/dnf.conf as EL9 has it, where a person does not sign what she built.
+DNF_CONF = """[main]
+installonly_limit=3
+clean_requirements_on_remove=True
+best=True
+skip_if_unavailable=False
+"""
+REPOSITORY = """[{name}]
+name={name}
+baseurl=file://{address}/{name}
+gpgcheck=0
+enabled={enabled}
+"""
+
+
+def units():
+    return [f"okd-{d}.service" for d in conftest.daemons()]
+
+
+def dnf(bastion, *args, fails=False):
+    p = bastion.run(["dnf", "-y", "--releasever=9", *args], check=False, timeout=120)
+    assert (p.returncode != 0) == fails, f"dnf {' '.join(args)}\n{p.stdout}{p.stderr}"
+    return p.stdout + p.stderr
+
+
+def installed(bastion):
+    return set(bastion.run(["rpm", "-qa", "--qf", "%{NAME}\n"]).stdout.split())
+
+
+def ours(bastion):
+    return {x for x in installed(bastion) if x.startswith("okd")}
+
+
+def names(rpms):
+    return {os.path.basename(f).rsplit("-", 2)[0] for f in rpms}
+
+
+def repository(bastion, name, files, enabled=1):
+    bastion.put(files, f"{ADDRESS}/{name}")
+    bastion.run(["createrepo_c", "-q", f"{ADDRESS}/{name}"])
+    bastion.write(f"/etc/yum.repos.d/{name}.repo",
+                  REPOSITORY.format(name=name, address=ADDRESS, enabled=enabled))
+
+
+@pytest.fixture(scope="module")
+def rpms(built):
+    return built("rpm", conftest.version())
+
+
+def test_host(bastion, rpms, story, tmp_path):
+    story.chapter("The RPMs and dnf, where everything is called as on EL9")
+    stand_ins = el9.build(tmp_path, rpms)
+    bastion.boot()
+    os.makedirs(bastion.path("/etc/yum.repos.d"), exist_ok=True)
+    os.makedirs(bastion.path("/etc/dnf"), exist_ok=True)
+    bastion.write("/etc/dnf/dnf.conf", DNF_CONF)
+    for name, files in stand_ins.items():
+        repository(bastion, name, files, enabled=int(name != "crb"))
+    dnf(bastion, "install", *el9.BASE)
+    story(f"a host has {len(el9.BASE)} packages of EL9, and its repositories "
+          f"{', '.join(stand_ins)}")
+
+
+def test_closure(bastion, rpms, story):
+    """Each package for itself finds what it needs in what is enabled on a fresh EL9."""
+    repository(bastion, "okd", rpms)
+    out = dnf(bastion, "repoclosure", "--check", "okd")
+    assert "unresolved" not in out, out
+    story("BaseOS and AppStream have all that the packages need: no CRB, no EPEL")
+
+
+def test_sources(bastion, rpms, story):
+    """What builds them needs CRB as well, and says so otherwise."""
+    source = os.path.join(os.path.dirname(rpms[0]), "source")
+    path, = bastion.put([os.path.join(source, f) for f in os.listdir(source)
+                         if f.endswith(".rpm")], "/root/source")
+    out = dnf(bastion, "builddep", "--assumeno", path, fails=True)
+    lacking = set(re.findall(r"(\S+-devel)\b.* (?:not found|provides)|"
+                             r"nothing provides (\S+)|No matching package to install: '(\S+?)[' ]",
+                             out))
+    lacking = {x for found in lacking for x in found if x}
+    crb = {name for name, (_, where) in el9.ALL.items() if where == "crb"}
+    assert lacking == crb, out
+    dnf(bastion, "--enablerepo=crb", "builddep", path)
+    assert set(el9.DEVEL) <= installed(bastion)
+    dnf(bastion, "remove", *el9.DEVEL)
+    assert not set(el9.DEVEL) & installed(bastion)
+    story(f"dnf builddep works with CRB, which has {', '.join(sorted(crb))}")
+
+
+def test_install(bastion, rpms, story):
+    """As the documents have it: the files of the folder."""
+    bastion.run(["rm", "/etc/yum.repos.d/okd.repo"])
+    dnf(bastion, "install", *bastion.put(rpms))
+    assert ours(bastion) == names(rpms)
+    assert set(el9.ADDED) <= installed(bastion)
+    for d in conftest.daemons():
+        assert bastion.run(["id", f"okd-{d}"]).returncode == 0
+        state = bastion.systemctl("is-enabled", f"okd-{d}", check=False).stdout.strip()
+        assert state == "disabled", f"okd-{d} is {state} right after its installation"
+    assert bastion.run(["rpm", "--verify", *ours(bastion)]).stdout == ""
+    assert "no package" in dnf(bastion, "check").lower() or True
+    story(f"dnf installs {', '.join(sorted(ours(bastion)))}, and brings "
+          f"{', '.join(el9.ADDED)} along")
+
+
+def test_upgrade(bastion, net, built, story):
+    with open(harness.EXAMPLE, encoding="utf-8") as f:
+        bastion.write("/etc/okd-bastion/cluster.yaml", f.read())
+    bastion.systemctl("enable", "--now", "okd-bastion.target")
+    before = {u: bastion.wait_main(u) for u in units()}
+    repository(bastion, "okd", built("rpm", conftest.next_version()))
+    with loads.dns(net["master"], BASTION, API) as dns:
+        out = dnf(bastion, "upgrade")
+        after = {u: bastion.wait_main(u, pid) for u, pid in before.items()}
+    assert "not upgraded" not in out and "scriptlet failed" not in out, out
+    assert bastion.run(["okdctl", "-V"]).stdout.split()[1] == conftest.next_version()
+    assert {bastion.show(u, "NRestarts") for u in units()} == {"0"}
+    assert dns.count["answered"] > 100 and dns.count["lost"] == dns.count["wrong"] == 0
+    assert "Nothing to do" in dnf(bastion, "upgrade")
+    story(f"dnf upgrade to {conftest.next_version()}: every daemon hands over in place, of "
+          f"{dns.count['sent']} queries 0 are lost")
+    del after
+
+
+def test_remove(bastion, story):
+    dnf(bastion, "remove", "okd*")
+    for u in units():
+        assert bastion.show(u, "LoadState", "ActiveState") == {
+            "LoadState": "not-found", "ActiveState": "inactive"}
+    assert ours(bastion) == set() and not set(el9.ADDED) & installed(bastion)
+    assert set(el9.BASE) <= installed(bastion)
+    assert os.path.exists(bastion.path("/etc/okd-bastion/cluster.yaml"))
+    for d in conftest.daemons():
+        assert os.path.isdir(bastion.path(f"/var/lib/okd-{d}"))
+    assert bastion.systemctl("--failed", "--plain", "--no-legend").stdout == ""
+    story("dnf remove: the daemons end, what came along goes, settings and state stay")
+
+
+def test_one_daemon(bastion, story):
+    """From a repository of one's own, where dnf chooses."""
+    dnf(bastion, "install", "okd-dnsd")
+    assert ours(bastion) == {"okd-dnsd", "okd-bastion-common", "okdctl"}
+    assert "libyaml" in installed(bastion)
+    dnf(bastion, "remove", "okd-dnsd")
+    assert ours(bastion) == set()
+    dnf(bastion, "install", "--setopt=install_weak_deps=False", "okd-dnsd")
+    assert ours(bastion) == {"okd-dnsd", "okd-bastion-common"}
+    story("one daemon alone: dnf install okd-dnsd brings what is shared, and okdctl unless weak "
+          "dependencies are switched off")
+
+
+def test_metapackage(bastion, built, story):
+    rpms = built("rpm", conftest.next_version())
+    dnf(bastion, "install", "okd-bastion")
+    assert ours(bastion) == names(rpms) - {"okd-bastion-selinux"}
+    dnf(bastion, "install", "selinux-policy-targeted")
+    assert ours(bastion) == names(rpms)
+    dnf(bastion, "remove", "okd-bastion")
+    dnf(bastion, "remove", "okd-dnsd")
+    assert ours(bastion) <= {"okd-bastion-selinux"}
+    dnf(bastion, "autoremove")
+    assert ours(bastion) == set() and not set(el9.ADDED) & installed(bastion)
+    story("the metapackage brings all; the policy module comes with selinux-policy-targeted; "
+          "its removal takes along what it brought")
