@@ -39,7 +39,10 @@ sorted_out() { # sorted_out KIND FILE...
 		mv "$f" "$to"
 	done
 	find . -name "*.$kind" -exec "$top/packaging/sbom.py" {} +
-	find . -type f | sed 's:^\./::' | sort
+}
+
+list() {
+	find . -name "*.$1" | sed 's:^\./::' | sort
 }
 
 tarball() { # tarball FILE
@@ -71,6 +74,7 @@ build_rpm() {
 	mapfile -t built < <(find RPMS SRPMS -name '*.rpm')
 	sorted_out rpm "${built[@]}"
 	rm -rf BUILD BUILDROOT RPMS SRPMS SPECS SOURCES
+	list rpm
 }
 
 summary() { # summary NAME: what a program is, from its manual's head or its name
@@ -116,6 +120,7 @@ build_deb() {
 	cd "$tree"
 	sorted_out deb src/*.deb src/*.buildinfo
 	rm -rf src src.tar.gz
+	list deb
 }
 
 "build_$kind" "$@"

@@ -1,7 +1,7 @@
 """What EL9 would bring: empty packages with EL9's names, each in the repository where EL9 has
-it and with the version that EL9 began with.  A library's package offers each soname that the
-suite's packages ask for; a soname that no name here is known for is an error, since a person
-would hear "nothing provides" from dnf."""
+it, with about the version that EL9 began with.  A library's package offers each soname that
+the suite's packages ask for; a soname that no name here is known for is an error, since a
+person would hear "nothing provides" from dnf."""
 
 import os
 import re
@@ -9,9 +9,10 @@ import subprocess
 
 # What any host has: the name and the version that stand in for it, and the repository.
 BASE = {
-    "bash": ("5.1.8", "baseos"), "glibc": ("2.34", "baseos"), "systemd": ("252", "baseos"),
-    "systemd-libs": ("252", "baseos"), "util-linux": ("2.37.4", "baseos"),
-    "shadow-utils": ("4.9", "baseos"), "openssl-libs": ("3.0.1", "baseos"),
+    "bash": ("5.1.8", "baseos"), "glibc": ("2.34", "baseos"), "libgcc": ("11.2.1", "baseos"),
+    "systemd": ("252", "baseos"), "systemd-libs": ("252", "baseos"),
+    "util-linux": ("2.37.4", "baseos"), "shadow-utils": ("4.9", "baseos"),
+    "openssl-libs": ("3.0.1", "baseos"),
     "libcurl": ("7.76.1", "baseos"), "sqlite-libs": ("3.34.1", "baseos"),
     "pcre2": ("10.37", "baseos"), "libxcrypt": ("4.4.18", "baseos"),
     "zlib": ("1.2.11", "baseos"),
@@ -39,8 +40,9 @@ ALL = {**BASE, **ADDED, **SELINUX, **DEVEL}
 REPOSITORIES = sorted({repository for _, repository in ALL.values()})
 # How the sonames of a package begin.
 SONAMES = {
-    "glibc": ("ld-linux", "libc.so.", "libm.so.", "rtld("), "libevent": ("libevent",),
-    "libyaml": ("libyaml-",), "jansson": ("libjansson.",), "ldns": ("libldns.",),
+    "glibc": ("ld-linux", "libc.so.", "libm.so.", "rtld("), "libgcc": ("libgcc_s.",),
+    "libevent": ("libevent",), "libyaml": ("libyaml-",), "jansson": ("libjansson.",),
+    "ldns": ("libldns.",),
     "openssl-libs": ("libcrypto.", "libssl."), "libcurl": ("libcurl.",),
     "sqlite-libs": ("libsqlite3.",), "systemd-libs": ("libsystemd.",),
     "pcre2": ("libpcre2-",), "libxcrypt": ("libcrypt.",), "zlib": ("libz.",),

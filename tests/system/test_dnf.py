@@ -93,10 +93,7 @@ def test_sources(bastion, rpms, story):
     path, = bastion.put([os.path.join(source, f) for f in os.listdir(source)
                          if f.endswith(".rpm")], "/root/source")
     out = dnf(bastion, "builddep", "--assumeno", path, fails=True)
-    lacking = set(re.findall(r"(\S+-devel)\b.* (?:not found|provides)|"
-                             r"nothing provides (\S+)|No matching package to install: '(\S+?)[' ]",
-                             out))
-    lacking = {x for found in lacking for x in found if x}
+    lacking = set(re.findall(r"No matching package to install: '(\S+?)[' ]", out))
     crb = {name for name, (_, where) in el9.ALL.items() if where == "crb"}
     assert lacking == crb, out
     dnf(bastion, "--enablerepo=crb", "builddep", path)
@@ -117,7 +114,7 @@ def test_install(bastion, rpms, story):
         state = bastion.systemctl("is-enabled", f"okd-{d}", check=False).stdout.strip()
         assert state == "disabled", f"okd-{d} is {state} right after its installation"
     assert bastion.run(["rpm", "--verify", *ours(bastion)]).stdout == ""
-    assert "no package" in dnf(bastion, "check").lower() or True
+    assert dnf(bastion, "-q", "check") == ""
     story(f"dnf installs {', '.join(sorted(ours(bastion)))}, and brings "
           f"{', '.join(el9.ADDED)} along")
 
@@ -127,18 +124,17 @@ def test_upgrade(bastion, net, built, story):
         bastion.write("/etc/okd-bastion/cluster.yaml", f.read())
     bastion.systemctl("enable", "--now", "okd-bastion.target")
     before = {u: bastion.wait_main(u) for u in units()}
-    repository(bastion, "okd", built("rpm", conftest.next_version()))
+    files = bastion.put(built("rpm", conftest.next_version()))
     with loads.dns(net["master"], BASTION, API) as dns:
-        out = dnf(bastion, "upgrade")
-        after = {u: bastion.wait_main(u, pid) for u, pid in before.items()}
+        out = dnf(bastion, "install", *files)
+        for u, pid in before.items():
+            bastion.wait_main(u, pid)
     assert "not upgraded" not in out and "scriptlet failed" not in out, out
     assert bastion.run(["okdctl", "-V"]).stdout.split()[1] == conftest.next_version()
     assert {bastion.show(u, "NRestarts") for u in units()} == {"0"}
     assert dns.count["answered"] > 100 and dns.count["lost"] == dns.count["wrong"] == 0
-    assert "Nothing to do" in dnf(bastion, "upgrade")
-    story(f"dnf upgrade to {conftest.next_version()}: every daemon hands over in place, of "
+    story(f"dnf upgrades to {conftest.next_version()}: every daemon hands over in place, of "
           f"{dns.count['sent']} queries 0 are lost")
-    del after
 
 
 def test_remove(bastion, story):
@@ -155,8 +151,9 @@ def test_remove(bastion, story):
     story("dnf remove: the daemons end, what came along goes, settings and state stay")
 
 
-def test_one_daemon(bastion, story):
+def test_one_daemon(bastion, built, story):
     """From a repository of one's own, where dnf chooses."""
+    repository(bastion, "okd", built("rpm", conftest.next_version()))
     dnf(bastion, "install", "okd-dnsd")
     assert ours(bastion) == {"okd-dnsd", "okd-bastion-common", "okdctl"}
     assert "libyaml" in installed(bastion)
