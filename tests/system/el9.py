@@ -22,11 +22,16 @@ ADDED = {
     "libevent": ("2.1.12", "baseos"), "libyaml": ("0.2.5", "baseos"),
     "jansson": ("2.14", "baseos"), "ldns": ("1.7.1", "appstream"),
 }
+# What a host with SELinux has beside it.
 SELINUX = {
-    "policycoreutils": ("3.3", "baseos"), "selinux-policy": ("34.1.29", "baseos"),
-    "selinux-policy-targeted": ("34.1.29", "baseos"),
+    "policycoreutils": ("3.3", "baseos"), "libselinux-utils": ("3.3", "baseos"),
+    "policycoreutils-python-utils": ("3.3", "appstream"),
+    "selinux-policy": ("34.1.29", "baseos"), "selinux-policy-targeted": ("34.1.29", "baseos"),
 }
+# What builds programs, and packages of them.
+PACKAGING = {"systemd-rpm-macros", "selinux-policy-devel"}
 DEVEL = {
+    "glibc-devel": ("2.34", "appstream"), "python3": ("3.9.10", "baseos"),
     "gcc": ("11.2.1", "appstream"), "make": ("4.3", "baseos"),
     "pkgconf-pkg-config": ("1.7.3", "baseos"), "systemd-rpm-macros": ("252", "baseos"),
     "libcurl-devel": ("7.76.1", "appstream"), "libevent-devel": ("2.1.12", "appstream"),
@@ -68,6 +73,9 @@ def spec(sonames):
     for soname in sonames:
         offers.setdefault(owner(soname), []).append(soname)
     offers["bash"] = ["/bin/sh", "/usr/bin/sh", "/bin/bash", "/usr/bin/bash"]
+    offers["systemd"] = ["pkgconfig(systemd)"]
+    offers["selinux-policy-targeted"] = [
+        f"selinux-policy-base = {ALL['selinux-policy-targeted'][0]}"]
     lines = ["Name: el9", "Version: 9", "Release: 1", "Summary: Stand-ins", "License: none",
              "%description", "Stand-ins."]
     for name, (version, _) in ALL.items():

@@ -9,7 +9,6 @@ import pytest
 
 import bastion as bastions
 import conftest
-import harness
 import loads
 from worlds import BASTION, NODES
 
