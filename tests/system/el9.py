@@ -31,7 +31,6 @@ SELINUX = {
 # What builds programs, and packages of them.
 PACKAGING = {"systemd-rpm-macros", "selinux-policy-devel"}
 DEVEL = {
-    "glibc-devel": ("2.34", "appstream"), "python3": ("3.9.10", "baseos"),
     "gcc": ("11.2.1", "appstream"), "make": ("4.3", "baseos"),
     "pkgconf-pkg-config": ("1.7.3", "baseos"), "systemd-rpm-macros": ("252", "baseos"),
     "libcurl-devel": ("7.76.1", "appstream"), "libevent-devel": ("2.1.12", "appstream"),
@@ -41,7 +40,9 @@ DEVEL = {
     "selinux-policy-devel": ("34.1.29", "appstream"), "jansson-devel": ("2.14", "crb"),
     "ldns-devel": ("1.7.1", "crb"), "libyaml-devel": ("0.2.5", "crb"),
 }
-ALL = {**BASE, **ADDED, **SELINUX, **DEVEL}
+# What the compiler brings, and what the build may call.
+BESIDES = {"glibc-devel": ("2.34", "appstream"), "python3": ("3.9.10", "baseos")}
+ALL = {**BASE, **ADDED, **SELINUX, **DEVEL, **BESIDES}
 REPOSITORIES = sorted({repository for _, repository in ALL.values()})
 # How the sonames of a package begin.
 SONAMES = {

@@ -111,11 +111,11 @@ def test_quickstart(bastion, story):
     path, = bastion.put([os.path.join(TOP, "quickstart")], "/root/clone")
     p = bastion.run([path, "install", "build"], check=False)
     assert p.returncode == 0, p.stdout + p.stderr
-    assert set(el9.DEVEL) - el9.PACKAGING <= installed(bastion)
+    assert {*el9.DEVEL, *el9.BESIDES} - el9.PACKAGING <= installed(bastion)
     p = bastion.run([path, "install", "test"], check=False)
     assert p.returncode == 0, p.stdout + p.stderr
     assert re.search(r"no repository here has .*\betcd\b", p.stdout), p.stdout
-    dnf(bastion, "remove", *el9.DEVEL)
+    dnf(bastion, "remove", *el9.DEVEL, *el9.BESIDES)
     story("quickstart install build finds all that it wants, with CRB")
 
 
