@@ -32,16 +32,17 @@ SELINUX = {
 PACKAGING = {"systemd-rpm-macros", "selinux-policy-devel"}
 DEVEL = {
     "gcc": ("11.2.1", "appstream"), "make": ("4.3", "baseos"),
-    "pkgconf-pkg-config": ("1.7.3", "baseos"), "systemd-rpm-macros": ("252", "baseos"),
-    "libcurl-devel": ("7.76.1", "appstream"), "libevent-devel": ("2.1.12", "appstream"),
-    "libxcrypt-devel": ("4.4.18", "appstream"), "openssl-devel": ("3.0.1", "appstream"),
-    "pcre2-devel": ("10.37", "appstream"), "sqlite-devel": ("3.34.1", "appstream"),
-    "systemd-devel": ("252", "appstream"), "zlib-devel": ("1.2.11", "appstream"),
+    "pkgconf-pkg-config": ("1.7.3", "baseos"), "python3": ("3.9.10", "baseos"),
+    "systemd-rpm-macros": ("252", "baseos"), "libcurl-devel": ("7.76.1", "appstream"),
+    "libevent-devel": ("2.1.12", "appstream"), "libxcrypt-devel": ("4.4.18", "appstream"),
+    "openssl-devel": ("3.0.1", "appstream"), "pcre2-devel": ("10.37", "appstream"),
+    "sqlite-devel": ("3.34.1", "appstream"), "systemd-devel": ("252", "appstream"),
+    "zlib-devel": ("1.2.11", "appstream"),
     "selinux-policy-devel": ("34.1.29", "appstream"), "jansson-devel": ("2.14", "crb"),
     "ldns-devel": ("1.7.1", "crb"), "libyaml-devel": ("0.2.5", "crb"),
 }
-# What the compiler brings, and what the build may call.
-BESIDES = {"glibc-devel": ("2.34", "appstream"), "python3": ("3.9.10", "baseos")}
+# What the compiler brings.
+BESIDES = {"glibc-devel": ("2.34", "appstream")}
 ALL = {**BASE, **ADDED, **SELINUX, **DEVEL, **BESIDES}
 REPOSITORIES = sorted({repository for _, repository in ALL.values()})
 # How the sonames of a package begin.
