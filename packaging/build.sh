@@ -1,6 +1,6 @@
 #!/bin/bash
 # build.sh rpm|deb VERSION DAEMONS CLI [ARGS...]: builds the packages of the working tree
-# into $PACKAGEDIR/VERSION/ (build/packages), for make rpm and make deb.  Two builds of one tree
+# into $PACKAGEDIR/VERSION/ (build/packages), for make rpm and make deb.  Two builds in one tree
 # give the same bytes: every date is SOURCE_DATE_EPOCH, which is the last commit's when it is
 # not set.  Each folder holds what a person installs, and nothing else that ends in .rpm or
 # .deb; debug/ and source/ in it hold the rest.  Beside each package lies what is in it and what
