@@ -4,7 +4,7 @@
 #   make check           unit, golden, corpus and integration tests (STAGES="unit golden")
 #   make asan tsan       the same tests under ASan+UBSan or TSan (build/asan/, ...)
 #   make cov             the same with coverage; the report goes to build/cov/report
-#   make check-long      also what takes longer than a landing may, and all under TSan
+#   make check-long      also what takes longer than a landing may, the soak, all under TSan
 #   make check-kube      okd-csrd against a real kube-apiserver, which this builds
 #   make conformance     okd-regd against the OCI suite, counted; skipped without Go 1.24
 #   make system          the packages under a booted systemd (root)
@@ -144,6 +144,7 @@ cov:
 check-long: tests
 	$(Q)status=0; \
 	BUILD=$(BUILD) $(PYTHON) tests/check.py --long $(CHECK_ARGS) $(STAGES) || status=1; \
+	$(MAKE) soak || status=1; \
 	$(MAKE) VARIANT=tsan check || status=1; \
 	BUILD=build/system $(PYTHON) tests/check.py --long $(CHECK_ARGS) system || status=1; \
 	exit $$status

@@ -205,6 +205,7 @@ static int check_conf(struct daemon *d)
 	int status = EXIT_SUCCESS;
 	void *conf;
 
+	log_last_words();
 	if (load_conf(d, &conf, &e) < 0) {
 		log_err("%s", err_str(&e));
 		return EXIT_FAILURE;
@@ -722,6 +723,7 @@ int daemon_main(const struct daemon_class *class, int argc, char *argv[])
 	if (r == 0)
 		r = start(d, &e);
 	if (r < 0) {
+		log_last_words();
 		log_err("cannot start: %s", err_str(&e));
 		/* A database of a newer version is as little mended by another start. */
 		return r == -ENOTSUP ? EX_CONFIG : EXIT_FAILURE;

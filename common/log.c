@@ -13,10 +13,11 @@
 
 #include "common/str.h"
 
-/* Set once by log_open() before threads start; the level is a hint that may race. */
+/* Set once by log_open() before threads start; what follows are hints that may race. */
 static bool to_journal;
 static char ident[32] = "okd";
 static int max_level = LOG_INFO;
+static bool last_words;
 
 static bool stderr_is_journal(void)
 {
@@ -39,6 +40,11 @@ bool log_is_journal(void)
 	return to_journal;
 }
 
+void log_last_words(void)
+{
+	__atomic_store_n(&last_words, true, __ATOMIC_RELAXED);
+}
+
 void log_set_level(int level)
 {
 	__atomic_store_n(&max_level, level, __ATOMIC_RELAXED);
@@ -47,6 +53,12 @@ void log_set_level(int level)
 int log_level(void)
 {
 	return __atomic_load_n(&max_level, __ATOMIC_RELAXED);
+}
+
+/* Whether a line goes to the journal by its socket. */
+static bool by_socket(void)
+{
+	return to_journal && !__atomic_load_n(&last_words, __ATOMIC_RELAXED);
 }
 
 static const char *level_word(int level)
@@ -71,7 +83,10 @@ static void write_stderr(int level, const char *const *fields, const char *text)
 	_cleanup_(str_deinit) struct str line = STR_INIT;
 	ssize_t n;
 
-	str_addf(&line, "%s: %s%s", ident, level_word(level), text);
+	if (to_journal && !by_socket())
+		str_addf(&line, "<%d>%s", level, text); /* sd-daemon(3) */
+	else
+		str_addf(&line, "%s: %s%s", ident, level_word(level), text);
 	/* Fields that the sentence does not show help who debugs without a journal. */
 	for (; level >= LOG_DEBUG && fields && fields[0]; fields += 2)
 		if (fields[1] && !str_eq(fields[0], "MESSAGE_ID"))
@@ -129,7 +144,7 @@ _printf_(3, 0) static void log_v(
 			text = big.s;
 	}
 	va_end(again);
-	if (to_journal)
+	if (by_socket())
 		write_journal(level, fields, text);
 	else
 		write_stderr(level, fields, text);
@@ -161,6 +176,7 @@ void fatal(int status, const char *fmt, ...)
 {
 	va_list ap;
 
+	log_last_words();
 	va_start(ap, fmt);
 	log_v(LOG_ERR, NULL, fmt, ap);
 	va_end(ap);

@@ -13,6 +13,10 @@
 void log_open(const char *ident);
 /* Whether stderr is the journal. */
 bool log_is_journal(void);
+/* What is said from here on is said by a process about to end.  The journal looks up a
+ * line's unit by the sender's PID, which is too late once that has ended; of a stream it
+ * knows the unit from the beginning, so these lines go there, without fields. */
+void log_last_words(void);
 /* Lines above this level are dropped; LOG_INFO at first. */
 void log_set_level(int level);
 int log_level(void);

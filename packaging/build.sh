@@ -1,18 +1,20 @@
 #!/bin/bash
 # build.sh rpm|deb VERSION DAEMONS CLI [ARGS...]: builds the packages of the working tree
-# into build/packages/VERSION/, for make rpm and make deb.  Two builds of one tree give the same
-# bytes: every date is SOURCE_DATE_EPOCH, which is the last commit's when it is not set.
-# Beside each package lies what is in it and what it needs, as SPDX.
+# into $PACKAGEDIR/VERSION/ (build/packages), for make rpm and make deb.  Two builds in one tree
+# give the same bytes: every date is SOURCE_DATE_EPOCH, which is the last commit's when it is
+# not set.  Each folder holds what a person installs, and nothing else that ends in .rpm or
+# .deb; debug/ and source/ in it hold the rest.  Beside each package lies what is in it and what
+# it needs, as SPDX.
 set -eu
 cd "$(dirname "$0")/.."
 top=$PWD
 kind=$1 version=$2 daemons=$3 cli=$4
 shift 4
 name=okd-bastion
-out=$top/build/packages/$version
+out=$(realpath -m "${PACKAGEDIR:-build/packages}")/$version
 export LC_ALL=C TZ=UTC
 # The package builders call make themselves, with variables of their own.
-unset MAKEFLAGS MAKEOVERRIDES MFLAGS BUILD
+unset MAKEFLAGS MAKEOVERRIDES MFLAGS BUILD PACKAGEDIR
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || stat -c %Y packaging/$name.spec)}"
 export SOURCE_DATE_EPOCH
 
@@ -23,6 +25,26 @@ files() {
 		while read -r f; do [ ! -e "$f" ] || printf '%s\n' "$f"; done | sort
 }
 
+# Debug symbols and sources are not what somebody wants who installs all that lies here.
+sorted_out() { # sorted_out KIND FILE...
+	local kind=$1 f to
+	shift
+	for f; do
+		case $f in
+		*.src.rpm) to=source ;;
+		*-debuginfo-* | *-debugsource-* | *-dbgsym_*) to=debug ;;
+		*) to=. ;;
+		esac
+		mkdir -p "$to"
+		mv "$f" "$to"
+	done
+	find . -name "*.$kind" -exec "$top/packaging/sbom.py" {} +
+}
+
+list() {
+	find . -name "*.$1" | sed 's:^\./::' | sort
+}
+
 tarball() { # tarball FILE
 	files | tar -c --no-recursion --owner=0 --group=0 --numeric-owner --mode=u+rw,go=rX \
 		--mtime="@$SOURCE_DATE_EPOCH" --format=gnu --transform="s:^:$name-$version/:" -T - |
@@ -30,7 +52,7 @@ tarball() { # tarball FILE
 }
 
 build_rpm() {
-	local tree=$out/rpm macros=()
+	local tree=$out/rpm macros=() built
 	rm -rf "$tree"
 	mkdir -p "$tree/SOURCES" "$tree/SPECS"
 	tarball "$tree/SOURCES/$name-$version.tar.gz"
@@ -48,10 +70,11 @@ build_rpm() {
 		--define "use_source_date_epoch_as_buildtime 1" \
 		--define "clamp_mtime_to_source_date_epoch 1" \
 		--define "_buildhost reproducible" "$@" "$tree/SPECS/$name.spec"
-	find "$tree/RPMS" "$tree/SRPMS" -name '*.rpm' -exec mv -t "$tree" {} +
-	rm -rf "$tree"/{BUILD,BUILDROOT,RPMS,SRPMS,SPECS,SOURCES}
-	packaging/sbom.py "$tree"/*.rpm
-	ls "$tree"
+	cd "$tree"
+	mapfile -t built < <(find RPMS SRPMS -name '*.rpm')
+	sorted_out rpm "${built[@]}"
+	rm -rf BUILD BUILDROOT RPMS SRPMS SPECS SOURCES
+	list rpm
 }
 
 summary() { # summary NAME: what a program is, from its manual's head or its name
@@ -95,10 +118,9 @@ build_deb() {
 		return 1
 	}
 	cd "$tree"
-	mv src/*.deb src/*.buildinfo src/*.changes .
+	sorted_out deb src/*.deb src/*.buildinfo
 	rm -rf src src.tar.gz
-	"$top/packaging/sbom.py" "$tree"/*.deb
-	ls "$tree"
+	list deb
 }
 
 "build_$kind" "$@"

@@ -1,5 +1,5 @@
 # make install: programs linked against the library's final place, units, manuals.
-# make rpm, make deb: the packages, into build/packages/VERSION/.
+# make rpm, make deb: the packages, into PACKAGEDIR/VERSION/.
 MAN8 := $(wildcard $(foreach p,$(PARTS),$(p)/*.8))
 MAN5 := $(wildcard $(foreach p,common $(PARTS),$(p)/*.5))
 MAN1 := $(wildcard okdctl/*.1)
@@ -27,7 +27,8 @@ install: $(PROGRAMS:%=$(BUILD)/install/%)
 	$(Q)set -e; for f in $(wildcard okdctl/completion/*.bash); do b=$${f##*/}; install -D -m 0644 $$f $(DESTDIR)$(BASHCOMPDIR)/$${b%.bash}; done
 	$(Q)set -e; for f in $(wildcard okdctl/completion/_*); do install -D -m 0644 $$f $(DESTDIR)$(ZSHCOMPDIR)/$${f##*/}; done
 
+PACKAGEDIR ?= build/packages
 # PACKAGE_ARGS go to rpmbuild or dpkg-buildpackage.
 rpm deb:
-	$(Q)packaging/build.sh $@ $(VERSION) '$(DAEMONS)' '$(CLI)' $(PACKAGE_ARGS)
+	$(Q)PACKAGEDIR=$(PACKAGEDIR) packaging/build.sh $@ $(VERSION) '$(DAEMONS)' '$(CLI)' $(PACKAGE_ARGS)
 .PHONY: rpm deb

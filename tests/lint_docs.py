@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Settings and their pages: every key that a daemon's conf.c knows stands in its manual page
-okd-<d>.yaml(5), and the section "Settings" of docs/<d>.md is that page.  Prints what is amiss,
-exit status 1 when anything is; --update writes the sections anew."""
+"""Settings and their pages: every key that a daemon's tables know stands in its manual page
+okd-<d>.yaml(5) with its default, the page names no other, an accepted case of tests/conf/<d>/
+sets it, and the section "Settings" of docs/<d>.md is that page.  The same for cluster.yaml.
+Prints what is amiss, exit status 1 when anything is; --update writes the sections anew."""
 
+import glob
 import os
 import re
 import subprocess
@@ -10,8 +12,11 @@ import sys
 import textwrap
 
 DAEMONS = ("dnsd", "lbd", "regd", "ignd", "csrd")
-# A field of a table: { "listen", &type, ...} or .key = "listen".
-FIELD = re.compile(r'(?:\{\s*|\.key\s*=\s*)"([a-z][a-z0-9_]*)",\s*(?:&|\.)|\.key\s*=\s*"(\w+)"')
+# A field of a table: { "listen", &type, offset, "default", ...} or .key = "listen".
+FIELD = re.compile(r'\{\s*"([a-z][a-z0-9_]*)",\s*(?:&\w+|\.)[^"{}]*(?:"((?:[^"\\]|\\.)*)")?'
+                   r'|\.key\s*=\s*"(\w+)"(?:[^{}]*?\.def\s*=\s*"([^"]*)")?')
+# #define TIMEOUT(name, default) { .key = #name, ...
+MACRO = re.compile(r"#define (\w+)\((\w+)[^)]*\)[\s\\]*\{[\s\\]*\.key = #\2\b")
 DAEMON_FIELDS = re.compile(r"#define DAEMON_CONF_FIELDS.*?(?=\n\n)", re.S)
 HEADING = "## Settings\n"
 
@@ -21,20 +26,65 @@ def text_of(path):
         return f.read()
 
 
+def keys_in(text):
+    """{key: its defaults}, those of tables within tables too."""
+    found = {}
+    for a, x, b, y in FIELD.findall(text):
+        found.setdefault(a or b, set()).add(x or y)
+    for macro, _ in MACRO.findall(text):
+        for key, default in re.findall(rf'^\t{macro}\((\w+), "([^"]*)"\)', text, re.M):
+            found.setdefault(key, set()).add(default)
+    return found
+
+
 def keys_of(daemon):
-    """The keys, those of tables within tables too."""
-    text = text_of(f"{daemon}/conf.c")
+    text = "".join(x for x in map(text_of, glob.glob(f"{daemon}/*.c")) if "CONF_END" in x)
     if "DAEMON_CONF_FIELDS" in text:
-        text += DAEMON_FIELDS.search(text_of("common/daemon.h")).group()
-    return {a or b for a, b in FIELD.findall(text)}
+        text += DAEMON_FIELDS.search(text_of("common/daemon.h")).group().replace("\\\n", "\n")
+    return keys_in(text)
 
 
-def missing(daemon):
-    page = f"{daemon}/okd-{daemon}.yaml.5"
+def settings_named(lines):
+    """The words of .Ic lines, up to the next macro of the line."""
+    lines = [re.split(r" (?:Pq|Li|Ns|Pa|Po) ", x)[0] for x in lines]
+    return set(re.findall(r"[a-z][a-z0-9_]*", " ".join(lines)))
+
+
+def against_page(page, keys):
     text = text_of(page)
-    for key in sorted(keys_of(daemon)):
-        if not re.search(rf"(?<![A-Za-z0-9]){key}(?![A-Za-z0-9_])", text):
-            yield f"{page}: nothing about the setting {key}"
+    items = re.split(r"^\.It ", text, flags=re.M)[1:]
+    # A list of tables has a section of its own.
+    named = settings_named(re.findall(r"^\.(?:(?:It )?Ic|Ss) (.*)$", text, re.M))
+    for key in sorted(set(keys) - named):
+        yield f"{page}: nothing about the setting {key}"
+    for key in sorted(settings_named(re.findall(r"^\.It Ic (.*)$", text, re.M)) - set(keys)):
+        yield f"{page}: there is no setting {key}"
+    for key, defaults in sorted(keys.items()):
+        about = " ".join(x for x in items if re.search(rf"(?<!\w){key}(?!\w)", x))
+        for value in sorted(x for x in defaults if re.match("[1-9]", x)):
+            if not re.search(rf"(?<![\w.]){re.escape(value)}(?!\w)", about):
+                yield f"{page}: the default of {key}, {value}, is not said"
+
+
+def against_cases(daemon, keys, pattern):
+    """The golden cases that are accepted set each key at least once."""
+    cases = [x for x in glob.glob(pattern)
+             if os.path.exists(re.sub(r"(\.cluster)?\.yaml$", ".ok", x))]
+    used = set(re.findall(r"([a-z][a-z0-9_]*):", " ".join(map(text_of, cases))))
+    for key in sorted(set(keys) - used):
+        yield f"tests/conf: no accepted case sets {key} of {daemon}"
+
+
+def amiss(daemon):
+    keys = keys_of(daemon)
+    yield from against_page(f"{daemon}/okd-{daemon}.yaml.5", keys)
+    yield from against_cases(daemon, keys, f"tests/conf/{daemon}/*.yaml")
+
+
+def cluster_amiss():
+    keys = keys_in(text_of("common/cluster.c"))
+    yield from against_page("common/okd-cluster.yaml.5", keys)
+    yield from against_cases("cluster", keys, "tests/conf/*/*.cluster.yaml")
 
 
 # --- the manual as a section of a page -------------------------------------------------
@@ -122,7 +172,8 @@ def main():
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
     if not all(keys_of(daemon) for daemon in DAEMONS):
         sys.exit("no keys were found: is conf.c written otherwise?")
-    found = [x for d in DAEMONS for x in (*missing(d), *compare(d, update))]
+    found = [x for d in DAEMONS for x in (*amiss(d), *compare(d, update))]
+    found += cluster_amiss()
     print("\n".join(found), end="\n" if found else "")
     return bool(found)
 

@@ -81,6 +81,23 @@ def test_bad_cluster_exits_78_with_the_place(text):
     assert checked.status == 1 and re.search(r"cluster\.yaml:\d+:\d+: \w", checked.err)
 
 
+@pytest.mark.parametrize("args,status", [(["-n"], 1), ([], 78)])
+def test_last_words_go_to_the_journal_as_a_stream(tmp_path, args, status):
+    """A datagram would be looked up by the PID of a process that has ended by then, and
+    journalctl -u would not show it."""
+    with open(tmp_path / "stream", "w+", encoding="utf-8") as stream:
+        st = os.fstat(stream.fileno())
+        p = subprocess.run(
+            [f"{BUILD}/okd-dnsd", *args, "-C", f"{tmp_path}/none.yaml"], stderr=stream,
+            env={**os.environ, "JOURNAL_STREAM": f"{st.st_dev}:{st.st_ino}",
+                 "STATE_DIRECTORY": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path)},
+            timeout=60, check=False)
+        stream.seek(0)
+        said = stream.read()
+    assert p.returncode == status
+    assert said.startswith("<3>") and "none.yaml" in said and said.count("\n") == 1
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_a_port_in_use_names_the_port(kind):
     port = free_port(hold=False)

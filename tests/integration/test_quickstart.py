@@ -210,11 +210,24 @@ def test_debian_gets_what_is_missing(machine):
 
 def test_el_gets_its_own_names(machine):
     machine.fake("dnf", "")
-    machine.fake("rpm", "false")
+    machine.fake("rpm", f'grep -q " install " {machine.log}')
     machine.fake("sudo", "")
     p = machine.quickstart("install", "build")
     assert p.returncode == 0, p.stderr
     assert " libevent-devel " in machine.calls() and "sudo dnf -y" in machine.calls()
+
+
+def test_el_may_lack_what_only_tests_want(machine):
+    machine.fake("dnf", "")
+    machine.fake("rpm", f'grep -q " install " {machine.log} && [ "${{@: -1}}" != etcd ]')
+    machine.fake("sudo", "")
+    p = machine.quickstart("install", "build", "test")
+    assert p.returncode == 0, p.stderr
+    assert "no repository here has etcd: " in p.stdout
+    machine.fake("rpm", f'grep -q " install " {machine.log} && [ "${{@: -1}}" != ldns-devel ]')
+    machine.log.write_text("")
+    p = machine.quickstart("install", "build", "test")
+    assert p.returncode == 1 and "no repository here has ldns-devel, and nothing" in p.stderr
 
 
 def test_without_root_and_sudo_it_says_what_root_has_to_run(machine):

@@ -23,12 +23,16 @@ import harness
 
 CACHE = os.path.join(TOP, "build", "system")
 SUITE = "bookworm"
-# What the daemons need at run time; rpm installs their packages beside dpkg.
+# A host that knows nothing of the suite.
+BARE = ["systemd", "systemd-sysv", "dbus", "iproute2"]
+# What the daemons need at run time; rpm and dnf install their packages beside dpkg.
 PACKAGES = [
-    "systemd", "systemd-sysv", "dbus", "iproute2", "rpm", "ca-certificates", "libcrypt1", "libcurl4",
-    "libevent-core-2.1-7", "libjansson4", "libldns3", "libpcre2-8-0", "libsqlite3-0",
-    "libssl3", "libyaml-0-2", "procps",
+    *BARE, "rpm", "dnf", "dnf-plugins-core", "createrepo-c", "ca-certificates", "libcrypt1",
+    "libcurl4", "libevent-core-2.1-7", "libjansson4", "libldns3", "libpcre2-8-0",
+    "libsqlite3-0", "libssl3", "libyaml-0-2", "procps",
 ]
+# The namespaces of a container but for its network's: what runs there fetches as the machine.
+FETCHING = ["--mount", "--uts", "--ipc", "--pid", "--cgroup"]
 # nspawn looks for a system bus and a run-time folder on the machine when there is a
 # /run/systemd: in a mount namespace of its own it finds neither.
 BOOT = """
@@ -83,9 +87,9 @@ def mirror():
     return []
 
 
-def base_system():
+def base_system(packages):
     """The folder with the base system, made when it is not there yet."""
-    key = hashlib.sha256(" ".join([SUITE, *PACKAGES]).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join([SUITE, *packages]).encode()).hexdigest()[:12]
     path = os.path.join(CACHE, f"base-{key}")
     if os.path.isdir(path):
         return path
@@ -95,7 +99,7 @@ def base_system():
     log = os.path.join(CACHE, "debootstrap.log")
     with open(log, "w", encoding="utf-8") as f:
         status = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE,
+            ["debootstrap", "--variant=minbase", f"--include={','.join(packages)}", SUITE,
              part, *mirror()],
             stdin=subprocess.DEVNULL, stdout=f, stderr=f, timeout=600, check=False,
         ).returncode
@@ -115,9 +119,11 @@ def base_system():
 class Bastion:
     """One container: boot(), run(), power_cut(), close()."""
 
-    def __init__(self, host, here=None):
-        """here is the folder of its disk, on a file system that overlays can lie on."""
+    def __init__(self, host, here=None, packages=tuple(PACKAGES)):
+        """here is the folder of its disk, on a file system that overlays can lie on;
+        packages are those of its base system."""
         self.host = host  # the netns.Host it lives in
+        self.packages = packages
         os.makedirs(CACHE, exist_ok=True)
         self.here = here or tempfile.mkdtemp(prefix="bastion-", dir=CACHE)
         for name in ("upper", "work", "root"):
@@ -128,7 +134,7 @@ class Bastion:
 
     def boot(self):
         """Starts it, and returns when systemd says "running"; how long that took."""
-        env = {**os.environ, "HERE": self.here, "BASE": base_system(),
+        env = {**os.environ, "HERE": self.here, "BASE": base_system(self.packages),
                "NETNS": self.host.netns, "LC_ALL": "C.UTF-8"}
         begin = time.monotonic()
         with open(self.console, "ab") as console:
@@ -165,17 +171,26 @@ class Bastion:
         state = self.run(["systemctl", "is-system-running", "--wait"], check=False).stdout
         return state.strip() if state.strip() in ("running", "degraded") else None
 
-    def run(self, args, check=True, timeout=60, **kwargs):
+    def run(self, args, check=True, timeout=60, namespaces=("--all",), **kwargs):
         """A command inside, as root."""
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         p = subprocess.run(
-            ["nsenter", "-t", str(self.init), "-a", *args], timeout=timeout, check=False,
-            capture_output=True, text=True, errors="replace", **kwargs,
+            ["nsenter", "-t", str(self.init), *namespaces, *args], timeout=timeout,
+            check=False, capture_output=True, text=True, errors="replace", **kwargs,
         )
         if check and p.returncode:
             raise AssertionError(
                 f"{' '.join(args)} exited with {p.returncode}:\n{p.stdout}{p.stderr}")
         return p
+
+    def apt(self, *args, timeout=300):
+        """apt as a person has it, with the machine's way to the registry; what it said."""
+        resolver = 'mount --bind "$0" /etc/resolv.conf && exec apt -y "$@"'
+        shutil.copy("/etc/resolv.conf", self.path("/run/resolv.conf"))
+        p = self.run(["unshare", "--mount", "sh", "-c", resolver, "/run/resolv.conf", *args],
+                     timeout=timeout, namespaces=FETCHING,
+                     env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"})
+        return p.stdout + p.stderr
 
     def systemctl(self, *args, **kwargs):
         return self.run(["systemctl", "--no-pager", *args], **kwargs)

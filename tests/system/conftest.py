@@ -16,7 +16,8 @@ import bastion as bastions  # noqa: E402
 import netns as networks  # noqa: E402
 from variant import TOP  # noqa: E402
 
-PACKAGES = os.path.join(TOP, "build", "packages")
+# Apart from a person's own, in whose folder each version would count.
+PACKAGES = os.path.join(TOP, "build", "system", "packages")
 _story = []
 
 
@@ -92,9 +93,14 @@ def next_version():
 
 
 def packages(kind, of_version):
-    """The packages of one version as make rpm or make deb leave them, sources aside."""
-    found = sorted(glob.glob(f"{PACKAGES}/{of_version}/{kind}/*.{kind}"))
-    return [f for f in found if "debug" not in f and "dbgsym" not in f and ".src." not in f]
+    """The packages of one version as make rpm or make deb leave them, sources and symbols
+    aside."""
+    return sorted(glob.glob(f"{PACKAGES}/{of_version}/{kind}/*.{kind}"))
+
+
+def all_packages(kind, of_version):
+    """Those of packages() and the ones with sources and symbols."""
+    return sorted(glob.glob(f"{PACKAGES}/{of_version}/{kind}/**/*.{kind}", recursive=True))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +113,8 @@ def built():
         if (kind, of_version) not in done:
             args = "--nocheck" if kind == "rpm" else ""
             if not (os.environ.get("SYSTEM_REUSE") and packages(kind, of_version)):
-                make(kind, f"VERSION={of_version}", f"PACKAGE_ARGS={args}")
+                make(kind, f"VERSION={of_version}", f"PACKAGE_ARGS={args}",
+                     f"PACKAGEDIR={PACKAGES}")
             done[kind, of_version] = packages(kind, of_version)
         assert done[kind, of_version], f"make {kind} left no package"
         return done[kind, of_version]
@@ -130,9 +137,10 @@ def net(needs_container):
 
 
 @pytest.fixture(scope="module")
-def bastion(net, story):
-    """A container that is not booted yet."""
-    machine = bastions.Bastion(net["bastion"])
+def bastion(net, request):
+    """A container that is not booted yet, with the packages that the module names as BASE."""
+    machine = bastions.Bastion(net["bastion"],
+                               packages=getattr(request.module, "BASE", bastions.PACKAGES))
     yield machine
     try:
         if machine.init:
