@@ -464,14 +464,20 @@ static bool conn_reads(const struct http_conn *c)
 static void conn_read(struct http_conn *c)
 {
 	struct http_server *s = c->server;
+	size_t total = 0;
 	bool full;
 
 	/* A few times, so that a fast upload need not go through epoll for each buffer.
 	 */
-	for (int i = 0; i < 4; i++) {
-		size_t have = c->in_len, room = IN_SIZE - have;
-		ssize_t r = conn_recv(c, s->in + have, room);
+	while (total < BODY_SIZE) {
+		size_t have = c->in_len;
+		bool large = c->state == CONN_BODY || have >= IN_SIZE;
+		size_t room = (large ? BODY_SIZE : IN_SIZE) - have;
+		ssize_t r;
 
+		if (!room)
+			return; /* what is there goes first: see conn_ready() */
+		r = conn_recv(c, s->in + have, room);
 		if (r == -EAGAIN) {
 			if (c->tls && tls_wants_write(c->tls))
 				conn_want_write(c, true);
@@ -484,6 +490,7 @@ static void conn_read(struct http_conn *c)
 		if (have)
 			memcpy(s->in, c->in, have);
 		c->moved += (uint64_t)r;
+		total += (size_t)r;
 		full = (size_t)r == room;
 		conn_process(c, s->in, have + (size_t)r);
 		if (!conn_reads(c) || !(full || (c->tls && tls_pending(c->tls))))

@@ -431,7 +431,7 @@ int http_server_new(
 	r = options_apply(s, options);
 	if (r < 0)
 		return r;
-	s->in = malloc(IN_SIZE);
+	s->in = malloc(BODY_SIZE);
 	s->out = malloc(OUT_SIZE);
 	s->path = malloc(TARGET_MAX + 2);
 	if (!s->in || !s->out || !s->path)

@@ -2,8 +2,8 @@
  * TLS for servers and clients: contexts that are built whole or not at all, and
  * non-blocking connections over a socket.  OpenSSL stays inside tls.c.
  *
- * TLS 1.2 and 1.3, ciphers with forward secrecy only, ALPN "http/1.1".  Kernel TLS is
- * used where the library and the kernel have it.
+ * TLS 1.2 and 1.3, ciphers with forward secrecy only, AES-128-GCM first, ALPN "http/1.1".
+ * Kernel TLS is used where the library and the kernel have it.
  */
 #pragma once
 

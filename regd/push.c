@@ -123,7 +123,7 @@ static int append_failed(struct call *c, struct append *a, int r)
 	struct upload *u = TAKE(a->upload);
 
 	u->writer = NULL;
-	upload_drop(u);
+	upload_discard(u);
 	return push_replied_full(c, r) ? 0 : reply_failed(c->req, r, "write an upload");
 }
 
@@ -294,12 +294,12 @@ static int append_begin(struct call *c, struct upload *u, const struct oci_diges
 		return 0;
 	}
 	if (h->has_length && !regd_has_room(c->regd, h->content_length)) {
-		upload_drop(u);
+		upload_discard(u);
 		return reply_full(c);
 	}
 	if (h->has_length &&
 	    (h->content_length > u->room || u->size > u->room - h->content_length)) {
-		upload_drop(u);
+		upload_discard(u);
 		return reply_over(c);
 	}
 	a = calloc(1, sizeof(*a));
@@ -315,6 +315,7 @@ static int append_begin(struct call *c, struct upload *u, const struct oci_diges
 		a->digest = *d;
 	}
 	u->writer = c;
+	u->paused = false;
 	c->owner = a;
 	c->ended = append_ended;
 	return call_body(c, &append_sink, c, BODY_MAX);

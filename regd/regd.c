@@ -34,6 +34,7 @@
 enum {
 	TICK_MS = 2000,
 	DISK_THREADS = 2,
+	DIGEST_THREADS = 2,
 	LOG_RING = 256 * 1024,
 	READER_CACHE_KIB = 2048,
 	ROOM_MS = 1000, /* how long a look at the free space counts */
@@ -140,6 +141,8 @@ static int start_threads(struct regd *g)
 	if (r == 0)
 		r = pool_new(&g->disk, "regd-disk", DISK_THREADS, g->jobs);
 	if (r == 0)
+		r = pool_new(&g->digest, "regd-digest", DIGEST_THREADS, g->jobs);
+	if (r == 0)
 		r = pool_new(&g->hash, "regd-hash", 1, g->jobs);
 	if (r == 0)
 		r = pool_new(&g->work, "regd-work", 1, g->jobs);
@@ -212,6 +215,7 @@ static void regd_stop(void *self)
 	if (g->scrub)
 		scrub_stop(g->scrub);
 	g->hash = pool_free(g->hash);
+	g->digest = pool_free(g->digest);
 	g->disk = pool_free(g->disk);
 	g->work = pool_free(g->work);
 	g->jobs = mailbox_free(g->jobs);

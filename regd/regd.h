@@ -2,8 +2,9 @@
  * The registry's life, and what its parts share.
  *
  * Everything about requests runs on one loop, the main thread's.  Beside it: a thread
- * that writes the database, two that wait for the disk, one that hashes passwords.  They
- * get copies of what they need and come home through a mailbox.
+ * that writes the database, two that wait for the disk, two that follow uploads with their
+ * digests, one that hashes passwords.  They get copies of what they need and come home
+ * through a mailbox.
  */
 #pragma once
 
@@ -40,6 +41,7 @@ struct regd {
 	struct writer *writer;
 	struct db *db;            /* for reading */
 	struct pool *disk, *hash; /* fsync; passwords */
+	struct pool *digest;      /* what comes in: see hasher.h */
 	struct pool *work;        /* one thread for long jobs ... */
 	struct db *work_db;       /* ... which has this to itself */
 	struct auth *auth;

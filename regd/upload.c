@@ -14,6 +14,7 @@
 #include "common/http_req.h"
 #include "common/log.h"
 #include "regd/call.h"
+#include "regd/hasher.h"
 #include "regd/hooks.h"
 #include "regd/meta.h"
 #include "regd/pool.h"
@@ -25,6 +26,7 @@ enum {
 	OPEN_MAX = 512,                 /* sessions kept in memory */
 	IDLE_MS = 60 * 1000,            /* until an idle one is closed */
 	FLUSH_BYTES = 16 * 1024 * 1024, /* written before the disk is set to work */
+	LAG_BYTES = 32 * 1024 * 1024,   /* what a request may be ahead of the digest */
 	SWEEP_MS = 10 * 60 * 1000,      /* between looks for what has expired */
 	KEY_SIZE = 32,
 };
@@ -37,6 +39,9 @@ struct uploads {
 	size_t n;
 	uint64_t swept_ms;
 };
+
+static void behind(void *arg);
+static void commit_ready(struct commit *cm);
 
 /* --- names ------------------------------------------------------------------ */
 
@@ -103,7 +108,7 @@ static void upload_close(struct upload *u)
 	list_remove(&u->age);
 	u->all->n--;
 	fd_close(u->fd);
-	digest_free(u->digest);
+	hasher_free(u->hasher);
 	free(u);
 }
 
@@ -166,9 +171,8 @@ int upload_new(
 	r = upload_open(&u, us, session, true);
 	if (r < 0)
 		return r;
-	u->alg = alg;
 	u->room = quota_room(us->regd, repo);
-	r = digest_new(&u->digest, alg);
+	r = hasher_new(&u->hasher, alg, behind, u);
 	if (r < 0) {
 		upload_drop(u);
 		return r;
@@ -202,7 +206,7 @@ static int refresh(struct upload *u)
 	r = store_upload_size(u->all->regd->store, u->session, u->fd, &size);
 	if (r < 0 || size == u->size)
 		return r;
-	u->digest = digest_free(u->digest);
+	u->hasher = hasher_free(u->hasher);
 	u->size = u->flushed = size;
 	return 0;
 }
@@ -220,7 +224,7 @@ int upload_find(
 		r = upload_open(&u, us, session, false);
 		if (r < 0)
 			return r;
-		(void)!digest_new(&u->digest, DIGEST_SHA256);
+		(void)!hasher_new(&u->hasher, DIGEST_SHA256, behind, u);
 		counter_add(&us->regd->stats.uploads_resumed, 1);
 	}
 	r = refresh(u);
@@ -301,6 +305,39 @@ static void flush(struct upload *u)
 	pool_post(u->all->regd->disk, &f->job);
 }
 
+/* Has the digest follow, and the request wait where it is too far ahead. */
+static void follow(struct upload *u)
+{
+	if (!u->hasher || u->fetch)
+		return;
+	hasher_advance(u->hasher, u->all->regd->digest, u->fd, u->size);
+	if (u->writer && !u->paused && hasher_busy(u->hasher) &&
+	    hasher_lag(u->hasher, u->size) > LAG_BYTES) {
+		u->paused = true;
+		http_req_pause(u->writer->req);
+	}
+}
+
+/* The hasher has done a stretch. */
+static void behind(void *arg)
+{
+	struct upload *u = arg;
+
+	if (u->commit) {
+		commit_ready(u->commit);
+		return;
+	}
+	if (u->all->regd->digest)
+		hasher_advance(u->hasher, u->all->regd->digest, u->fd, u->size);
+	if (u->paused &&
+	    (!hasher_busy(u->hasher) ||
+		hasher_lag(u->hasher, u->size) <= LAG_BYTES / 2)) {
+		u->paused = false;
+		if (u->writer)
+			http_req_resume(u->writer->req);
+	}
+}
+
 int upload_append(struct upload *u, const void *p, size_t n)
 {
 	const char *at = p;
@@ -310,8 +347,8 @@ int upload_append(struct upload *u, const void *p, size_t n)
 	if (n > u->room || u->size > u->room - n)
 		return -EDQUOT;
 	regd_used(u->all->regd, n);
-	if (u->digest)
-		digest_update(u->digest, p, n);
+	if (u->hasher && u->fetch) /* its readers wait for the last byte's verdict */
+		hasher_feed(u->hasher, p, n);
 	while (n) {
 		ssize_t r = pwrite(u->fd, at, n, (off_t)u->size);
 
@@ -325,6 +362,7 @@ int upload_append(struct upload *u, const void *p, size_t n)
 	}
 	if (u->size - u->flushed >= FLUSH_BYTES)
 		flush(u);
+	follow(u);
 	return 0;
 }
 
@@ -332,7 +370,7 @@ int upload_truncate(struct upload *u, uint64_t size)
 {
 	if (ftruncate(u->fd, (off_t)size) < 0)
 		return -errno;
-	u->digest = digest_free(u->digest);
+	u->hasher = hasher_free(u->hasher);
 	u->size = size;
 	u->flushed = MIN(u->flushed, size);
 	return 0;
@@ -348,6 +386,12 @@ void upload_drop(struct upload *u)
 	upload_close(u);
 }
 
+void upload_discard(struct upload *u)
+{
+	(void)!upload_truncate(u, 0);
+	upload_drop(u);
+}
+
 /* --- commit ----------------------------------------------------------------- */
 
 struct commit {
@@ -361,7 +405,6 @@ struct commit {
 	struct meta_limits limits;
 	int64_t now;
 	char *event;
-	bool rehash;
 	int result;
 	void (*done)(
 	    struct call *c, int result, const char *repo, const struct oci_digest *d);
@@ -440,18 +483,28 @@ static void row_done(struct change *ch)
 	writer_post(g->writer, &cm->change);
 }
 
+/* Where the digest followed, only the end is to be read. */
+static int verify(struct commit *cm)
+{
+	struct oci_digest is = { .text = "" };
+	struct upload *u = cm->upload;
+	bool known = u->hasher && hasher_alg(u->hasher) == cm->digest.alg;
+	int r;
+
+	if (!known || hasher_finish(u->hasher, u->fd, u->size, &is) < 0) {
+		r = store_digest_fd(u->fd, cm->digest.alg, &is);
+		if (r < 0)
+			return r;
+	}
+	return str_eq(is.text, cm->digest.text) ? 0 : COMMIT_MISMATCH;
+}
+
 static void file_work(struct job *j)
 {
 	struct commit *cm = CONTAINER_OF(j, struct commit, job);
 	struct upload *u = cm->upload;
-	struct oci_digest is = { .text = "" };
 
-	cm->result = 0;
-	if (cm->rehash) {
-		cm->result = store_digest_fd(u->fd, cm->digest.alg, &is);
-		if (cm->result == 0 && !str_eq(is.text, cm->digest.text))
-			cm->result = COMMIT_MISMATCH;
-	}
+	cm->result = verify(cm);
 	if (cm->result == 0)
 		cm->result = store_blob_commit(
 		    u->all->regd->store, u->session, u->fd, &cm->digest);
@@ -470,6 +523,23 @@ static void file_done(struct job *j)
 	writer_post(cm->upload->all->regd->writer, &cm->change);
 }
 
+/* Hands the file to the disk's threads once the hasher has let go of it. */
+static void commit_ready(struct commit *cm)
+{
+	struct upload *u = cm->upload;
+
+	if (u->hasher && hasher_busy(u->hasher))
+		return; /* behind() comes back here */
+	cm->job.work = file_work;
+	cm->job.done = file_done;
+	if (u->all->regd->disk) {
+		pool_post(u->all->regd->disk, &cm->job);
+	} else { /* the daemon ends, and finishes what was begun */
+		file_work(&cm->job);
+		file_done(&cm->job);
+	}
+}
+
 static void commit_call_ended(struct call *c)
 {
 	((struct commit *)c->owner)->call = NULL;
@@ -485,12 +555,11 @@ static void commit_wait(struct commit *cm, struct call *c)
 bool upload_is(const struct upload *u, const struct oci_digest *d)
 {
 	struct oci_digest is = { .text = "" };
-	uint8_t bytes[DIGEST_MAX];
 
-	if (!u->digest || u->alg != d->alg)
+	assert(u->fetch);
+	if (!u->hasher || hasher_alg(u->hasher) != d->alg)
 		return false;
-	digest_peek(u->digest, bytes);
-	oci_digest_set(&is, u->alg, bytes);
+	hasher_peek(u->hasher, &is);
 	return str_eq(is.text, d->text);
 }
 
@@ -520,7 +589,6 @@ void upload_commit(struct upload *u, struct call *c, const char *repo,
 	cm->done = done;
 	cm->now = clock_real_s();
 	quota_limits(g->conf, cm->repo, &cm->limits);
-	cm->rehash = !u->digest || u->alg != d->alg;
 	if (c) {
 		cm->event = hooks_event(c,
 		    &(struct notice){ .kind = NOTICE_PUSH,
@@ -531,13 +599,7 @@ void upload_commit(struct upload *u, struct call *c, const char *repo,
 		commit_wait(cm, c);
 	}
 	store_hold(g->store, &cm->hold, &cm->digest);
-	if (!cm->rehash && !upload_is(u, d)) {
-		commit_finish(cm, COMMIT_MISMATCH);
-		return;
-	}
-	cm->job.work = file_work;
-	cm->job.done = file_done;
-	pool_post(g->disk, &cm->job);
+	commit_ready(cm);
 }
 
 bool upload_join(struct upload *u, struct call *c, const struct oci_digest *d)

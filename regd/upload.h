@@ -13,8 +13,10 @@
  * write.  Who finds it claimed is told where it stands, and the other gives way soon, as
  * a request does to a later one in the same process.
  *
- * The digest grows with the bytes.  Where it could not (a session found on disk, an
- * algorithm that shows only at the end) the file is read once more at commit.
+ * The digest follows behind the bytes on a thread of its own (hasher.h), so that receiving,
+ * hashing and writing to the disk overlap; a request that gets too far ahead of it is
+ * paused.  Where it could not follow (a session found on disk, an algorithm that shows only
+ * at the end) the file is read once more at commit.
  *
  * Commit, in this order: data durable, name durable, row durable, and only then is
  * anybody told.  What fails before leaves at most an unreferenced file.
@@ -30,7 +32,7 @@
 
 struct call;
 struct commit;
-struct digest;
+struct hasher;
 struct regd;
 struct uploads;
 
@@ -41,10 +43,10 @@ struct upload {
 	char session[SESSION_MAX];
 	int fd;
 	uint64_t size, room;   /* room: what it may grow to by its repository's quota */
-	struct digest *digest; /* of all of size bytes; NULL: unknown */
-	enum digest_alg alg;
+	struct hasher *hasher; /* of the file from its start; NULL: unknown */
 	uint64_t used_ms;
 	uint64_t flushed;      /* bytes whose writing to the disk was begun */
+	bool paused;           /* the writer waits for the hasher */
 	struct call *writer;   /* the request that appends, or NULL */
 	struct commit *commit; /* once it began */
 	/* Instead of requests: whoever fills it, told when the commit is over. */
@@ -80,11 +82,13 @@ void upload_release(struct upload *u);
 int upload_append(struct upload *u, const void *p, size_t n) _mustcheck_;
 /* Back to an earlier size. */
 int upload_truncate(struct upload *u, uint64_t size) _mustcheck_;
-/* Ends a session that no request appends to, and frees its disk space. */
+/* Ends a session that no request appends to, and frees its disk space: once nothing reads
+ * it any more. */
 void upload_drop(struct upload *u);
+/* The same at once, for who has claimed it: nobody can have made a blob of the file. */
+void upload_discard(struct upload *u);
 
-/* Whether its bytes are what the digest says, as far as that is known without reading
- * them again. */
+/* Whether the bytes that fill it without a call are what the digest says. */
 bool upload_is(const struct upload *u, const struct oci_digest *d);
 
 /*

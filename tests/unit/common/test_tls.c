@@ -189,6 +189,7 @@ TEST(talk)
 	ends_make(&e, &co, NULL, "localhost");
 	CHECK(e.client_result == 0 && e.server_result == 0);
 	CHECK(str_eq(tls_version(e.server), "TLSv1.3"));
+	CHECK(str_eq(tls_cipher(e.server), "TLS_AES_128_GCM_SHA256"));
 	CHECK(str_eq(tls_server_name(e.server), "localhost"));
 	CHECK(!tls_peer_subject(e.server, buf, sizeof(buf)));
 	CHECK(str_eq(tls_peer_subject(e.client, buf, sizeof(buf)), "CN = good"));

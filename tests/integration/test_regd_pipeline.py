@@ -1,0 +1,335 @@
+"""okd-regd: receiving, hashing and writing overlap; whatever one of them waits for or fails
+at, what was acknowledged is right and durable, and what was not leaves nothing."""
+
+import contextlib
+import http.client
+import os
+import subprocess
+import threading
+
+import pytest
+
+import jumpclock
+import test_regd_durable
+import variant
+from harness import wait_until
+from regd import Registry, chunks, digest
+
+small_disk = test_regd_durable.small_disk
+pytestmark = pytest.mark.threads
+
+MIB = 1 << 20
+LAG = 32 * MIB  # what a request may be ahead of its digest
+
+
+def noise(n):
+    """Bytes of which no two pieces are alike."""
+    return b"".join(i.to_bytes(4, "big") * 16384 for i in range(n // 65536 + 1))[:n]
+
+
+def preload(folder):
+    """A sanitizer must be loaded first; what it passes on comes to holdio.c."""
+    libraries = [jumpclock.build(folder, "holdio")]
+    if variant.NAME in ("asan", "tsan"):
+        libraries.insert(0, subprocess.run(["cc", f"-print-file-name=lib{variant.NAME}.so"],
+                                           capture_output=True, text=True,
+                                           check=True).stdout.strip())
+    return ":".join(libraries)
+
+
+class Disk:
+    """The registry's disk: see holdio.c."""
+
+    def __init__(self, folder):
+        self.folder = folder / "hold"
+        self.folder.mkdir()
+        self.env = {"LD_PRELOAD": preload(folder), "HOLDIO": str(self.folder)}
+
+    @contextlib.contextmanager
+    def holds(self, *calls):
+        for call in calls:
+            (self.folder / call).touch()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def release(self):
+        for path in self.folder.iterdir():
+            path.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    d = Disk(tmp_path)
+    yield d
+    d.release()
+
+
+class Sending:
+    """A request whose body a thread of its own sends, for as long as that takes."""
+
+    def __init__(self, reg, method, where, data, **headers):
+        self.client = reg.client(timeout=120)
+        self.answer = None
+        self.thread = threading.Thread(target=self._run, args=(method, where, data, headers))
+        self.thread.start()
+
+    def _run(self, method, where, data, headers):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            self.answer = self.client(method, where, data, **headers)
+
+    def cut(self):
+        """The client is gone."""
+        with contextlib.suppress(OSError):
+            self.client.c.sock.shutdown(2)
+        self.done()
+
+    def done(self):
+        self.thread.join()
+        self.client.c.close()
+        return self.answer
+
+
+def size(c, where):
+    """Where the session stands."""
+    a = c("GET", where)
+    assert a.status == 204, a
+    last = int(a.headers["Range"].split("-")[1])
+    return last + 1 if last else 0
+
+
+def ahead(c, where):
+    """Once the request is as far ahead of its digest as it may be: where."""
+    wait_until(lambda: size(c, where) > LAG, 60)
+    at = size(c, where)
+    for _ in range(20):
+        assert c("GET", "/v2/").status == 200
+        at = max(at, size(c, where))
+    return at
+
+
+def test_a_request_does_not_run_away_from_its_digest(daemon, disk):
+    reg = Registry(daemon, env=disk.env)
+    data = noise(60 * MIB)
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pread"):
+            sending = Sending(reg, "PATCH", where, data)
+            # Others are served, and it stands still with the rest of its body unread.
+            assert LAG < ahead(c, where) < LAG + 12 * MIB
+        a = sending.done()
+        assert a.status == 202 and a.headers["Range"] == f"0-{len(data) - 1}"
+        assert c("PUT", f"{where}?digest={digest(data)}", b"").status == 201
+        assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+    assert reg.uploads() == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_wrong_digest_is_found_wherever_the_hash_stands(daemon, disk, chunked):
+    reg = Registry(daemon, env=disk.env)
+    data = noise(20 * MIB)
+    wrong = digest(data[:-1])
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pread"):
+            a = c("PATCH", where, chunks(data) if chunked else data)
+            assert a.status == 202
+            put = Sending(reg, "PUT", f"{where}?digest={wrong}", b"")
+            # A commit under way: others are told where it stands.
+            wait_until(lambda: c("PATCH", where, b"").status == 416)
+        a = put.done()
+        assert a.status == 400 and a.code == "DIGEST_INVALID"
+        assert c("HEAD", f"/v2/a/blobs/{wrong}").status == 404
+    assert reg.uploads() == []
+    assert reg.d.metrics()["okd_regd_digest_mismatches_total"] == 1
+
+
+def test_a_client_that_goes_while_the_hash_lags_comes_back(daemon, disk):
+    reg = Registry(daemon, env=disk.env)
+    data = noise(60 * MIB)
+    with reg.client() as c:
+        where = c.start("a")
+
+        def go_on():
+            at = size(c, where)
+            return Sending(reg, "PATCH", where, data[at:],
+                           Content_Range=f"{at}-{len(data) - 1}")
+
+        def complete():
+            """Bytes of the first that the kernel held may come before a second's: that is
+            told where the upload stands then, or cut off while it still sends."""
+            if size(c, where) < len(data):
+                go_on().done()
+            return size(c, where) == len(data)
+
+        with disk.holds("pread"):
+            sending = Sending(reg, "PATCH", where, data)
+            ahead(c, where)
+            sending.cut()
+            again = go_on()
+        again.done()
+        wait_until(complete, 60)
+        assert c("PUT", f"{where}?digest={digest(data)}", b"").status == 201
+        assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+
+
+def test_what_is_taken_back_counts_for_nothing(daemon):
+    """More came than Content-Range said, and was followed by the digest already."""
+    reg = Registry(daemon)
+    data = noise(12 * MIB)
+    half = len(data) // 2
+    with reg.client() as c:
+        where = c.start("a")
+        assert c("PATCH", where, data[:half]).status == 202
+        a = c("PATCH", where, chunks(bytes(4 * half)), Content_Range=f"{half}-{half + 9}")
+        assert a.status == 400 and a.code == "SIZE_INVALID", a
+        assert size(c, where) == half
+        assert c("PATCH", where, data[half:]).status == 202
+        assert c("PUT", f"{where}?digest={digest(data)}", b"").status == 201
+        assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+
+
+def test_an_upload_is_cancelled_while_the_hash_lags(daemon, disk):
+    reg = Registry(daemon, env=disk.env)
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pread"):
+            sending = Sending(reg, "PATCH", where, noise(60 * MIB))
+            ahead(c, where)
+            assert c("DELETE", where).status == 204
+            sending.done()
+            assert reg.uploads() == []
+            assert c("GET", where).status == 404
+        data = noise(2 * MIB)
+        c.push_blob("a", data)
+        assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+
+
+def test_a_commit_goes_on_without_its_client(daemon, disk):
+    reg = Registry(daemon, env=disk.env)
+    data = noise(20 * MIB)
+    path = f"/v2/a/blobs/{digest(data)}"
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pread"):
+            assert c("PATCH", where, data).status == 202
+            put = Sending(reg, "PUT", f"{where}?digest={digest(data)}", b"")
+            wait_until(lambda: c("PATCH", where, b"").status == 416)
+            put.cut()
+            assert c("HEAD", path).status == 404
+        wait_until(lambda: c("HEAD", path).status == 200, 30)
+        assert c("GET", path).body == data
+
+
+def test_kill_9_while_the_hash_lags(daemon, disk):
+    reg = Registry(daemon, env=disk.env, check_fds=False)
+    data = noise(60 * MIB)
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pread"):
+            sending = Sending(reg, "PATCH", where, data)
+            at = ahead(c, where)
+            reg.d.kill9()
+            sending.done()
+    reg.d.start()
+    with reg.client() as c:
+        assert size(c, where) == at
+        a = c("PATCH", where, data[at:], Content_Range=f"{at}-{len(data) - 1}")
+        assert a.status == 202, a
+        assert c("PUT", f"{where}?digest={digest(data)}", b"").status == 201
+        assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+
+
+def test_a_file_that_cannot_be_read_behind_is_read_at_the_commit(daemon, disk):
+    reg = Registry(daemon, env=disk.env)
+    data = noise(60 * MIB)
+    with reg.client() as c:
+        with disk.holds("pread.fail"):
+            where = c.start("a")
+            assert c("PATCH", where, data).status == 202
+            a = c("PUT", f"{where}?digest={digest(data)}", b"")
+            assert a.status == 201, a
+        assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+
+
+@pytest.mark.parametrize("calls", [("fdatasync",), ("sync_file_range", "fdatasync")])
+def test_a_disk_that_is_slow(daemon, disk, calls):
+    """Nothing is told, or to be seen, of what is not durable; and nobody else waits."""
+    reg = Registry(daemon, env=disk.env)
+    data = noise(60 * MIB)
+    path = f"/v2/a/blobs/{digest(data)}"
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds(*calls):
+            assert c("PATCH", where, data).status == 202
+            put = Sending(reg, "PUT", f"{where}?digest={digest(data)}", b"")
+            wait_until(lambda: c("PATCH", where, b"").status == 416)
+            for _ in range(20):
+                assert c("HEAD", path).status == 404
+            assert put.answer is None
+            assert not os.path.exists(reg.blob_path(digest(data)))
+        assert put.done().status == 201
+        assert c("GET", path).body == data
+
+
+def test_a_disk_that_fails_to_sync(daemon, disk):
+    reg = Registry(daemon, env=disk.env)
+    data = noise(20 * MIB)
+    with reg.client() as c:
+        where = c.start("a")
+        assert c("PATCH", where, data).status == 202
+        with disk.holds("fdatasync.fail"):
+            assert c("PUT", f"{where}?digest={digest(data)}", b"").status == 500
+        assert c("HEAD", f"/v2/a/blobs/{digest(data)}").status == 404
+        assert reg.uploads() == []
+        c.push_blob("a", data)
+
+
+def room(path):
+    st = os.statvfs(path)
+    return st.f_bavail * st.f_frsize
+
+
+def test_a_disk_that_fills_up_in_the_middle(daemon, disk, small_disk):
+    """What was written goes at once, though its first bytes are still being hashed."""
+    reg = Registry(daemon, env=disk.env, storage={"root": small_disk, "reserve": 0},
+                   check_fds=False)
+    small = noise(2 * MIB)
+    with reg.client() as c:
+        c.push_blob("a", small)
+        with open(f"{small_disk}/filler", "wb", buffering=0) as f:
+            while room(small_disk) > 20 * MIB:
+                f.write(bytes(65536))
+        where = c.start("a")
+        with disk.holds("pread"):
+            a = Sending(reg, "PATCH", where, chunks(noise(30 * MIB))).done()
+            assert a is None or a.status == 507, a
+            assert c("GET", where).status == 404
+            assert os.listdir(f"{small_disk}/uploads") == []
+            assert room(small_disk) > 18 * MIB
+        assert c("GET", f"/v2/a/blobs/{digest(small)}").body == small
+        c.push_blob("a", noise(3 * MIB))
+
+
+def test_many_at_once(daemon):
+    """More uploads than threads that follow them, under both algorithms."""
+    reg = Registry(daemon)
+    failed = []
+
+    def push(i):
+        try:
+            data = i.to_bytes(4, "big") + noise(12 * MIB)
+            with reg.client(timeout=120) as c:
+                d = c.push_blob(f"r{i}", data, "sha512" if i % 3 == 0 else "sha256")
+                assert c("GET", f"/v2/r{i}/blobs/{d}").body == data
+        except Exception as e:
+            failed.append(e)
+
+    threads = [threading.Thread(target=push, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failed
+    assert reg.uploads() == []
