@@ -52,6 +52,10 @@ struct http_client_request {
 	/* Without a byte, in whole seconds; libcurl looks at the speed of the last
 	 * five, so that it may notice as many late.  0: none. */
 	uint64_t idle_timeout_ms;
+	/* The connection is given up when the other host has acknowledged nothing for so
+	 * long, which it is asked to once a second by the kernel, also while there is
+	 * nothing to say.  0: TCP's own hours. */
+	uint64_t silent_ms;
 	size_t max_response; /* bytes of body; 0: 16 MiB whole, no bound streaming */
 
 	/*
