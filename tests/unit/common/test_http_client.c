@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -369,6 +370,36 @@ TEST(time_outs)
 	    "/some");
 	CHECK(p.result == -ETIMEDOUT && p.status == 200);
 	CHECK(str_eq(str_get(&p.data), "some"));
+	down();
+}
+
+/* An option of the client's connection, whose other end is the server's; -1 without one. */
+static int option_of_connection(int level, int name)
+{
+	for (int fd = 3; fd < 256; fd++) {
+		struct sockaddr_in sa = { 0 };
+		socklen_t len = sizeof(sa), n = sizeof(int);
+		int v;
+
+		if (getpeername(fd, (void *)&sa, &len) == 0 &&
+		    sa.sin_family == AF_INET && ntohs(sa.sin_port) == server->port &&
+		    getsockopt(fd, level, name, &v, &n) == 0)
+			return v;
+	}
+	return -1;
+}
+
+TEST(a_silent_host_is_the_kernels_to_find)
+{
+	_cleanup_(outcome_deinit) struct outcome o = { 0 };
+
+	up(NULL, NULL);
+	fetch(&o, (struct http_client_request){ .silent_ms = 2000 }, "/hello");
+	CHECK(o.result == 200);
+	CHECK(option_of_connection(SOL_SOCKET, SO_KEEPALIVE) == 1);
+	CHECK(option_of_connection(IPPROTO_TCP, TCP_KEEPIDLE) == 1);
+	CHECK(option_of_connection(IPPROTO_TCP, TCP_KEEPINTVL) == 1);
+	CHECK(option_of_connection(IPPROTO_TCP, TCP_USER_TIMEOUT) == 2000);
 	down();
 }
 
