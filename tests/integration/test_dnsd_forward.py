@@ -639,7 +639,8 @@ def test_upstreams_that_are_down_are_not_asked_for_addresses(daemon, upstream):
     assert set(u.names()) == {"n0.example.org.", "."}  # the other is the probe
     u.behave = lambda q, proto: both(q, proto) if kind(q) in ADDRESSES else reply(q)
     d.log_contains("answers again")
-    assert extras(udp(p, query("_9._tcp.okd.example.com", "SRV"))) == of("n9.example.org")
+    wait_until(lambda: extras(udp(p, query("_9._tcp.okd.example.com", "SRV"))) ==
+               of("n9.example.org"), what="the addresses")
 
 
 def test_addresses_leave_room_for_what_clients_ask_for(daemon, upstream):
