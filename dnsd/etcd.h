@@ -44,5 +44,11 @@ void etcd_swap(struct etcd *e);
 void etcd_settle(struct etcd *e);
 /* While it is hidden, no name has records from it. */
 void etcd_hide(struct etcd *e, bool hidden);
-void etcd_metrics(const struct etcd *e, struct str *out);
-void etcd_status(const struct etcd *e, json_t *obj);
+/* The families of metrics by their numbers, and a cluster's sample; cluster is its label, or
+ * NULL. */
+#define ETCD_METRICS 7
+void etcd_metric_family(unsigned m, struct str *out);
+void etcd_metric(
+    const struct etcd *e, unsigned m, const char *cluster, struct str *out);
+/* NULL without memory. */
+json_t *etcd_status(const struct etcd *e);
