@@ -472,6 +472,12 @@ int http_easy_init(struct http_easy *e, const struct http_client_request *req,
 	return r;
 }
 
+void http_easy_forget_idle(struct http_easy *e)
+{
+	curl_easy_setopt(e->curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
+	curl_easy_setopt(e->curl, CURLOPT_LOW_SPEED_TIME, 0L);
+}
+
 void http_easy_deinit(struct http_easy *e)
 {
 	if (e->curl)

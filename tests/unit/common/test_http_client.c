@@ -514,7 +514,8 @@ TEST(back_pressure)
 {
 	_cleanup_(outcome_deinit) struct outcome o = { .during = count_big };
 	struct http_client_request req = { .on_head = pause_on_head,
-		.on_data = on_data };
+		.on_data = on_data,
+		.idle_timeout_ms = 300 };
 	size_t sent;
 
 	up(NULL, NULL);
@@ -526,6 +527,9 @@ TEST(back_pressure)
 	CHECK(__atomic_load_n(&server->stuck, __ATOMIC_SEQ_CST));
 	CHECK(sent > 0 && sent < BIG / 2);
 	CHECK(o.heads == 1 && o.pieces == 0);
+	/* A server that has to wait is not silent. */
+	run_ms(700);
+	CHECK(!o.done);
 	http_transfer_resume(o.t);
 	http_transfer_resume(o.t);
 	run();
