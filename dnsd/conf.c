@@ -542,7 +542,8 @@ unsigned dnsd_conf_workers(const struct dnsd_conf *c)
 	return (unsigned)MIN(CPU_COUNT(&set), MAX_WORKERS);
 }
 
-size_t dnsd_conf_etcd(const struct dnsd_conf *c, struct etcd_settings ret[ETCD_CLUSTERS])
+size_t dnsd_conf_etcd(
+    const struct dnsd_conf *c, struct etcd_settings ret[ETCD_CLUSTERS])
 {
 	size_t n = 0;
 

@@ -184,8 +184,7 @@ void etcd_metric_family(unsigned m, struct str *out)
 	metric_family(out, families[m].name, families[m].type, families[m].help);
 }
 
-void etcd_metric(
-    const struct etcd *e, unsigned m, const char *cluster, struct str *out)
+void etcd_metric(const struct etcd *e, unsigned m, const char *cluster, struct str *out)
 {
 	metric_value(out, families[m].name,
 	    cluster ? METRIC_LABELS("cluster", cluster) : NULL, families[m].get(e));

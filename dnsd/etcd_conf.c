@@ -7,8 +7,8 @@
 static const struct conf_type strings = CONF_LIST(&conf_string);
 
 #define ETCD(member) offsetof(struct etcd_settings, member)
-static const struct conf_field fields[] = {
-	{ "endpoints", &strings, ETCD(endpoints), NULL, false, 0, 0 },
+static const struct conf_field fields[] = { { "endpoints", &strings, ETCD(endpoints),
+						NULL, false, 0, 0 },
 	{ "path", &conf_string, ETCD(path), "/skydns", false, 0, 0 },
 	{ "zones", &strings, ETCD(zones), "[.]", false, 0, 0 },
 	{ "fallthrough", &conf_bool, ETCD(fallthrough), "false", false, 0, 0 },
@@ -16,8 +16,7 @@ static const struct conf_field fields[] = {
 	{ "password_file", &conf_string, ETCD(password_file), NULL, false, 0, 0 },
 	{ "ca", &conf_string, ETCD(ca), NULL, false, 0, 0 },
 	{ "certificate", &conf_string, ETCD(certificate), NULL, false, 0, 0 },
-	{ "key", &conf_string, ETCD(key), NULL, false, 0, 0 }, CONF_END
-};
+	{ "key", &conf_string, ETCD(key), NULL, false, 0, 0 }, CONF_END };
 static const struct conf_type table = CONF_TABLE(struct etcd_settings, fields);
 
 static int list_parse(const struct conf_type *t, const struct conf_field *f,

@@ -43,8 +43,8 @@ static void set_question(struct answer_question *aq, const struct query *q,
 }
 
 /* Whether the reply has to wait for an answer; what is known already is in found. */
-static bool lacks(struct forward *f, const struct answer_question *aq,
-    struct answer_aged *found)
+static bool lacks(
+    struct forward *f, const struct answer_question *aq, struct answer_aged *found)
 {
 	if (forward_cached(f, aq, found) || !forward_may_ask_aside(f, aq))
 		return false;

@@ -94,7 +94,8 @@ static void init_once(void)
 
 static pcre2_match_data *scratch_get(void)
 {
-	pcre2_match_data *md = has_scratch_key ? pthread_getspecific(scratch_key) : NULL;
+	pcre2_match_data *md =
+	    has_scratch_key ? pthread_getspecific(scratch_key) : NULL;
 
 	if (md || !has_scratch_key)
 		return md;

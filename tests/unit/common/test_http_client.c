@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -373,36 +372,6 @@ TEST(time_outs)
 	down();
 }
 
-/* An option of the client's connection, whose other end is the server's; -1 without one. */
-static int option_of_connection(int level, int name)
-{
-	for (int fd = 3; fd < 256; fd++) {
-		struct sockaddr_in sa = { 0 };
-		socklen_t len = sizeof(sa), n = sizeof(int);
-		int v;
-
-		if (getpeername(fd, (void *)&sa, &len) == 0 &&
-		    sa.sin_family == AF_INET && ntohs(sa.sin_port) == server->port &&
-		    getsockopt(fd, level, name, &v, &n) == 0)
-			return v;
-	}
-	return -1;
-}
-
-TEST(a_silent_host_is_the_kernels_to_find)
-{
-	_cleanup_(outcome_deinit) struct outcome o = { 0 };
-
-	up(NULL, NULL);
-	fetch(&o, (struct http_client_request){ .silent_ms = 2000 }, "/hello");
-	CHECK(o.result == 200);
-	CHECK(option_of_connection(SOL_SOCKET, SO_KEEPALIVE) == 1);
-	CHECK(option_of_connection(IPPROTO_TCP, TCP_KEEPIDLE) == 1);
-	CHECK(option_of_connection(IPPROTO_TCP, TCP_KEEPINTVL) == 1);
-	CHECK(option_of_connection(IPPROTO_TCP, TCP_USER_TIMEOUT) == 2000);
-	down();
-}
-
 TEST(refused)
 {
 	_cleanup_(outcome_deinit) struct outcome o = { 0 };
@@ -513,9 +482,9 @@ static void pause_on_head(struct http_transfer *t, void *arg)
 TEST(back_pressure)
 {
 	_cleanup_(outcome_deinit) struct outcome o = { .during = count_big };
-	struct http_client_request req = { .on_head = pause_on_head,
-		.on_data = on_data,
-		.idle_timeout_ms = 300 };
+	struct http_client_request req = {
+		.on_head = pause_on_head, .on_data = on_data, .idle_timeout_ms = 300
+	};
 	size_t sent;
 
 	up(NULL, NULL);
@@ -527,8 +496,7 @@ TEST(back_pressure)
 	CHECK(__atomic_load_n(&server->stuck, __ATOMIC_SEQ_CST));
 	CHECK(sent > 0 && sent < BIG / 2);
 	CHECK(o.heads == 1 && o.pieces == 0);
-	/* A server that has to wait is not silent. */
-	run_ms(700);
+	run_ms(700); /* a server that has to wait is not silent */
 	CHECK(!o.done);
 	http_transfer_resume(o.t);
 	http_transfer_resume(o.t);

@@ -95,8 +95,7 @@ TEST(what_needs_much_stack_matches_all_the_same)
 
 	memset(text, 'a', sizeof(text));
 	CHECK(pattern_new(&p, "^(?:(a)|(b)|(c)|(d))+?$", NULL) == 0);
-	CHECK(
-	    pattern_match(p, text, sizeof(text), (size_t[8]){ 0 }, 4) > 0);
+	CHECK(pattern_match(p, text, sizeof(text), (size_t[8]){ 0 }, 4) > 0);
 }
 
 TEST(more_groups_than_are_told)
