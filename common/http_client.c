@@ -48,7 +48,7 @@ struct head {
 
 struct http_transfer {
 	unsigned refs;     /* shared: atomic */
-	struct core *core; /* the client's, for the caller alone */
+	struct core *core; /* the client's */
 	struct mailbox *home;
 	struct http_client_request req; /* callbacks and numbers: strings do not outlive
 					 * http_client_start() */
@@ -61,7 +61,8 @@ struct http_transfer {
 	/* The thread's, from the first turn in the inbox. */
 	struct http_easy easy;
 	struct head reading;
-	uint64_t received;
+	uint64_t received, heard_ms;
+	struct list_link idle; /* of the core's, from the head on */
 	bool begun, gone, oversize, head_oversize;
 
 	struct http_transfer *inbox_next; /* guarded by the core's lock */
@@ -88,6 +89,7 @@ struct core {
 	struct http_transfer *inbox, **inbox_tail;
 	bool stop, ended;
 	struct ca_files files; /* the caller's; closed with the core */
+	struct list_link idle; /* the thread's: transfers that may not be silent */
 };
 
 struct http_client {
@@ -169,8 +171,19 @@ static bool is_followed(const struct http_transfer *t)
 	    t->reading.status < 400 && to && *to;
 }
 
+/* From here on we look at the time: libcurl would wake up each second for it. */
+static void watch_silence(struct http_transfer *t)
+{
+	if (!t->req.idle_timeout_ms)
+		return;
+	http_easy_forget_idle(&t->easy);
+	t->heard_ms = clock_boot_ms();
+	list_append(&t->core->idle, &t->idle);
+}
+
 static void publish_head(struct http_transfer *t)
 {
+	watch_silence(t);
 	pthread_mutex_lock(&t->lock);
 	t->head = t->reading;
 	t->head.complete = true;
@@ -226,6 +239,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	}
 	if (!t->reading.complete)
 		publish_head(t);
+	if (t->req.idle_timeout_ms)
+		t->heard_ms = clock_boot_ms();
 	pthread_mutex_lock(&t->lock);
 	if (t->cancelled) {
 		ret = 0;
@@ -268,6 +283,7 @@ static int end_result(struct http_transfer *t, CURLcode code, struct err *why)
 static void transfer_drop(struct http_transfer *t, CURLM *multi)
 {
 	t->gone = true;
+	list_remove(&t->idle);
 	if (t->begun)
 		curl_multi_remove_handle(multi, t->easy.curl);
 	http_easy_deinit(&t->easy);
@@ -355,6 +371,29 @@ static void reap_ended(CURLM *multi)
 	}
 }
 
+/* Ends what was silent for too long; how long to wait before the next time. */
+static int end_silent(struct core *c, CURLM *multi)
+{
+	uint64_t now = clock_boot_ms(), wait = POLL_MS;
+
+	list_for_each_safe (l, &c->idle) {
+		struct http_transfer *t = CONTAINER_OF(l, struct http_transfer, idle);
+		uint64_t limit = t->req.idle_timeout_ms;
+		bool held;
+
+		pthread_mutex_lock(&t->lock);
+		held = t->paused || t->go_on;
+		pthread_mutex_unlock(&t->lock);
+		if (held)
+			t->heard_ms = now;
+		if (now - t->heard_ms < limit)
+			wait = MIN(wait, t->heard_ms + limit - now);
+		else
+			transfer_end(t, multi, CURLE_OPERATION_TIMEDOUT);
+	}
+	return (int)wait;
+}
+
 static void *thread_main(void *arg)
 {
 	struct core *c = arg;
@@ -365,7 +404,7 @@ static void *thread_main(void *arg)
 	while (serve_inbox(c, multi)) {
 		curl_multi_perform(multi, &running);
 		reap_ended(multi);
-		curl_multi_poll(multi, NULL, 0, POLL_MS, NULL);
+		curl_multi_poll(multi, NULL, 0, end_silent(c, multi), NULL);
 	}
 	/* Each was cancelled before the stop, so that its inbox entry has dropped it.
 	 */
@@ -541,6 +580,7 @@ static void forget_strings(struct http_client_request *req)
 
 	*req = (struct http_client_request){
 		.redirects = r.redirects,
+		.idle_timeout_ms = r.idle_timeout_ms,
 		.max_response = r.max_response,
 		.on_head = r.on_head,
 		.on_data = r.on_data,
@@ -562,6 +602,7 @@ int http_client_start(struct http_client *c, struct http_transfer **ret,
 	t->home = c->home;
 	t->message.run = on_message;
 	list_init(&t->live);
+	list_init(&t->idle);
 	pthread_mutex_init(&t->lock, NULL);
 	t->req = *req;
 	if (!t->req.max_response && !t->req.on_data)
@@ -606,6 +647,7 @@ static int core_new(struct core **ret)
 	pthread_cond_init(&c->exited, &attr);
 	pthread_condattr_destroy(&attr);
 	c->inbox_tail = &c->inbox;
+	list_init(&c->idle);
 	*ret = c;
 	return 0;
 }

@@ -49,9 +49,13 @@ struct http_client_request {
 
 	uint64_t connect_timeout_ms; /* name, TCP and TLS; 0: 10 s */
 	uint64_t timeout_ms;         /* all in all; 0: none */
-	/* Without a byte, in whole seconds; libcurl looks at the speed of the last
-	 * five, so that it may notice as many late.  0: none. */
+	/* Without a byte.  Until the head has come it counts whole seconds, and may be
+	 * noticed five late, as libcurl looks at the speed of the last five.  0: none. */
 	uint64_t idle_timeout_ms;
+	/* The connection is given up when the other host has acknowledged nothing for so
+	 * long, which it is asked to once a second by the kernel, also while there is
+	 * nothing to say.  0: TCP's own hours. */
+	uint64_t silent_ms;
 	size_t max_response; /* bytes of body; 0: 16 MiB whole, no bound streaming */
 
 	/*

@@ -82,7 +82,8 @@ struct http_server {
 	uint64_t accept_at; /* ms: accepting pauses until then; 0: it does not */
 	uint64_t drain_at;  /* ms: what is left is cut then */
 	uint64_t silent_at; /* ms: and those that never asked, then */
-	bool ticking, accepting, draining, dead;
+	uint64_t tick_at;   /* when tick strikes; 0: not at all */
+	bool accepting, draining, dead;
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct http_req *spare; /* the last request's memory, for the next one */

@@ -4,6 +4,8 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -372,6 +374,27 @@ static int set_tls(
 	return set_ca(s, files, by_path, err);
 }
 
+static int on_socket(void *silent_ms, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = (unsigned)(uintptr_t)silent_ms;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
+}
+
+static void set_keepalive(struct setup *s)
+{
+	uint64_t silent = MIN(s->req->silent_ms, (uint64_t)INT_MAX);
+
+	SET(s, CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(s, CURLOPT_TCP_KEEPIDLE, silent ? 1L : KEEPALIVE_IDLE_S);
+	SET(s, CURLOPT_TCP_KEEPINTVL, silent ? 1L : KEEPALIVE_INTERVAL_S);
+	if (!silent)
+		return;
+	SET(s, CURLOPT_SOCKOPTFUNCTION, on_socket);
+	SET(s, CURLOPT_SOCKOPTDATA, (void *)(uintptr_t)silent);
+}
+
 static void set_limits(struct setup *s)
 {
 	const struct http_client_request *req = s->req;
@@ -390,9 +413,7 @@ static void set_limits(struct setup *s)
 	if (req->max_response && !(req->method && str_eq(req->method, "HEAD")))
 		SET(s, CURLOPT_MAXFILESIZE_LARGE,
 		    (curl_off_t)MIN(req->max_response, (size_t)INT64_MAX));
-	SET(s, CURLOPT_TCP_KEEPALIVE, 1L);
-	SET(s, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-	SET(s, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+	set_keepalive(s);
 }
 
 static void set_common(struct setup *s, const char *user_agent)
@@ -449,6 +470,12 @@ int http_easy_init(struct http_easy *e, const struct http_client_request *req,
 	if (r < 0)
 		http_easy_deinit(e);
 	return r;
+}
+
+void http_easy_forget_idle(struct http_easy *e)
+{
+	curl_easy_setopt(e->curl, CURLOPT_LOW_SPEED_LIMIT, 0L);
+	curl_easy_setopt(e->curl, CURLOPT_LOW_SPEED_TIME, 0L);
 }
 
 void http_easy_deinit(struct http_easy *e)

@@ -39,6 +39,8 @@ struct http_easy {
 int http_easy_init(struct http_easy *e, const struct http_client_request *req,
     const char *user_agent, struct ca_files *files, bool by_path,
     struct err *err) _mustcheck_;
+/* libcurl does not look at idle_timeout_ms any longer. */
+void http_easy_forget_idle(struct http_easy *e);
 void http_easy_deinit(struct http_easy *e);
 /* A CURLcode other than CURLE_OK as -errno, with "GET https://host/path: sentence". */
 int http_easy_failed(const struct http_easy *e, int code, struct err *err);

@@ -61,19 +61,31 @@ static uint64_t timer_ms(const struct http_server *s, enum conn_timer t)
 	return UINT64_MAX;
 }
 
-/* The clock ticks while there is something to watch, often enough for the shortest
- * time-out to be kept within a quarter. */
-static void tick_start(struct http_server *s)
+/* There is something to look at by then at the latest.  Where nothing is, which is most of
+ * the time for connections that rest, nobody wakes up. */
+static void tick_by(struct http_server *s, uint64_t at)
+{
+	uint64_t now = server_now(s);
+	struct timeval tv = ms_to_tv(at > now ? at - now : 1);
+
+	if (!s->tick_at || at < s->tick_at)
+		s->tick_at = event_add(&s->tick, &tv) == 0 ? at : 0;
+}
+
+/* During a drain, often enough for the shortest time-out to be kept within a quarter. */
+static void tick_soon(struct http_server *s)
 {
 	uint64_t ms = 1000;
-	struct timeval tv;
 
-	if (s->ticking)
-		return;
 	for (enum conn_timer t = 0; t < TIMERS; t++)
 		ms = MIN(ms, MAX(timer_ms(s, t) / 4, (uint64_t)10));
-	tv = ms_to_tv(ms);
-	s->ticking = event_add(&s->tick, &tv) == 0;
+	tick_by(s, server_now(s) + ms);
+}
+
+static void tick_for(struct http_server *s, const struct http_conn *c)
+{
+	if (c->timer < TIMERS)
+		tick_by(s, c->since + timer_ms(s, c->timer));
 }
 
 /* Time-outs of one kind are all equally long, so that each list is in the order of its
@@ -86,7 +98,7 @@ void server_timer(struct http_conn *c, enum conn_timer t)
 	c->since = server_now(s);
 	list_remove(&c->timed);
 	list_append(&s->timers[t], &c->timed);
-	tick_start(s);
+	tick_for(s, c);
 }
 
 static void server_sweep(struct http_server *s, enum conn_timer t, uint64_t now)
@@ -167,7 +179,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	struct http_server *s = arg;
 	uint64_t now = server_now(s);
 
-	s->ticking = false;
+	s->tick_at = 0;
 	if (s->accept_at)
 		accept_resume(s);
 	for (enum conn_timer t = 0; t < TIMERS; t++)
@@ -179,8 +191,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		cut_idle(s, TIMER_HEAD, false);
 	if (s->draining && s->drain_at && now >= s->drain_at)
 		server_cut_all(s);
-	if (s->stats.connections || s->accept_at)
-		tick_start(s);
+	for (enum conn_timer t = 0; t < TIMERS; t++)
+		if (!list_empty(&s->timers[t]))
+			tick_for(s,
+			    CONTAINER_OF(s->timers[t].next, struct http_conn, timed));
+	if (s->accept_at)
+		tick_by(s, MAX(s->accept_at, now + ACCEPT_PAUSE_MS));
+	if (s->draining && s->stats.connections)
+		tick_soon(s);
 }
 
 /* Input that is there already */
@@ -294,7 +312,7 @@ static void accept_pause(struct http_server *s)
 	s->stats.accept_pauses++;
 	s->accept_at = server_now(s) + ACCEPT_PAUSE_MS;
 	accept_on(s, false);
-	tick_start(s);
+	tick_by(s, s->accept_at);
 }
 
 static void on_accept(evutil_socket_t fd, short what, void *arg)
@@ -532,7 +550,7 @@ void http_server_drain(
 	if (!s->stats.connections)
 		loop_defer_free(s->loop, &s->deferred);
 	else
-		tick_start(s);
+		tick_soon(s);
 }
 
 const struct http_stats *http_server_stats(const struct http_server *s)

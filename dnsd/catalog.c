@@ -11,7 +11,7 @@
 #include "common/loop.h"
 
 #define BATCH_MS 5
-#define SOURCES_MAX 8
+#define SOURCES_MAX 16
 
 struct catalog {
 	struct loop *loop;
@@ -216,7 +216,10 @@ struct skydns *catalog_drop_source(struct catalog *c, struct skydns *s)
 	for (unsigned i = 0; i < c->n_sources; i++)
 		if (c->sources[i] == s) {
 			skydns_free(s);
-			c->sources[i] = c->sources[--c->n_sources];
+			c->n_sources--;
+			/* The first of several aliases counts. */
+			memmove(&c->sources[i], &c->sources[i + 1],
+			    (c->n_sources - i) * sizeof(c->sources[0]));
 			return NULL;
 		}
 	return NULL;

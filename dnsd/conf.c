@@ -134,20 +134,6 @@ static const struct conf_field store_fields[] = {
 static const struct conf_type store_type =
     CONF_TABLE(__typeof__(((struct dnsd_conf *)0)->store), store_fields);
 
-#define ETCD(member) offsetof(struct etcd_settings, member)
-static const struct conf_field etcd_fields[] = {
-	{ "endpoints", &strings, ETCD(endpoints), NULL, false, 0, 0 },
-	{ "path", &conf_string, ETCD(path), "/skydns", false, 0, 0 },
-	{ "zones", &strings, ETCD(zones), "[.]", false, 0, 0 },
-	{ "fallthrough", &conf_bool, ETCD(fallthrough), "false", false, 0, 0 },
-	{ "username", &conf_string, ETCD(username), NULL, false, 0, 0 },
-	{ "password_file", &conf_string, ETCD(password_file), NULL, false, 0, 0 },
-	{ "ca", &conf_string, ETCD(ca), NULL, false, 0, 0 },
-	{ "certificate", &conf_string, ETCD(certificate), NULL, false, 0, 0 },
-	{ "key", &conf_string, ETCD(key), NULL, false, 0, 0 }, CONF_END
-};
-static const struct conf_type etcd_type = CONF_TABLE(struct etcd_settings, etcd_fields);
-
 /* CoreDNS's classes.  "none" beside others means nothing. */
 static const char *const log_words[] = { "none", "success", "denial", "error", "all",
 	NULL };
@@ -169,7 +155,7 @@ static const struct conf_field fields[] = { DAEMON_CONF_FIELDS,
 	{ "hosts_ttl", &conf_duration, AT(hosts_ttl), "1h", false, 0, 604800000 },
 	{ "log", &log_list, AT(log), "error", false, 0, 0 },
 	{ "store", &store_type, AT(store), "{}", false, 0, 0 },
-	{ "etcd", &etcd_type, AT(etcd), "{}", false, 0, 0 },
+	{ "etcd", &etcd_list_type, AT(etcd), "{}", false, 0, 0 },
 	{ "cache", &cache_type, AT(cache), "{}", false, 0, 0 },
 	{ "forward", &forward_type, AT(forward), "{}", false, 0, 0 },
 	{ "template", &template_list_type, AT(templates), NULL, false, 0, 0 },
@@ -420,22 +406,16 @@ static int check_hosts(
 	return 0;
 }
 
-/* The zones in etcd beside the root and the cluster's own: those whose names take fewer
- * than len bytes, or the others.  What is not in them does not exist. */
-static int add_etcd_apexes(const struct dnsd_conf *c, struct zone_edit *edit,
-    size_t len, bool longer, struct err *e)
+/* The zones in an etcd cluster beside the root and the cluster's own: those whose names take
+ * fewer than len bytes, or the others.  What is not in them does not exist. */
+static int add_zones_of(const struct etcd_settings *s, const struct zone_soa *like,
+    struct zone_edit *edit, size_t len, bool longer, struct err *e)
 {
-	struct zone_soa soa = { .ttl = (uint32_t)(c->negative_ttl / 1000),
-		.refresh = 7200,
-		.retry = 1800,
-		.expire = 86400 };
-	struct etcd_settings s;
+	struct zone_soa soa = *like;
 	int r = 0;
 
-	if (!dnsd_conf_etcd(c, &s) || s.fallthrough)
-		return 0;
-	for (size_t i = 0; r == 0 && i < s.zones.n; i++) {
-		const char *text = conf_list_items(&s.zones, char *)[i];
+	for (size_t i = 0; r == 0 && !s->fallthrough && i < s->zones.n; i++) {
+		const char *text = conf_list_items(&s->zones, char *)[i];
 		struct name_buf zone;
 
 		if (name_parse(&zone, text) < 0)
@@ -452,6 +432,22 @@ static int add_etcd_apexes(const struct dnsd_conf *c, struct zone_edit *edit,
 		r = r == -EEXIST ? 0 : r;
 	}
 	return r < 0 ? err_set(e, r, "out of memory") : 0;
+}
+
+static int add_etcd_apexes(const struct dnsd_conf *c, struct zone_edit *edit,
+    size_t len, bool longer, struct err *e)
+{
+	struct zone_soa soa = { .ttl = (uint32_t)(c->negative_ttl / 1000),
+		.refresh = 7200,
+		.retry = 1800,
+		.expire = 86400 };
+	struct etcd_settings s[ETCD_CLUSTERS];
+	size_t n = dnsd_conf_etcd(c, s);
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = add_zones_of(&s[i], &soa, edit, len, longer, e);
+	return r;
 }
 
 /* Every record is compiled before the configuration is taken. */
@@ -546,10 +542,16 @@ unsigned dnsd_conf_workers(const struct dnsd_conf *c)
 	return (unsigned)MIN(CPU_COUNT(&set), MAX_WORKERS);
 }
 
-bool dnsd_conf_etcd(const struct dnsd_conf *c, struct etcd_settings *ret)
+size_t dnsd_conf_etcd(
+    const struct dnsd_conf *c, struct etcd_settings ret[ETCD_CLUSTERS])
 {
-	*ret = c->etcd;
-	if (!ret->endpoints.set && c->cluster)
-		ret->endpoints = c->cluster->etcd_dns;
-	return ret->endpoints.n > 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->etcd.n; i++) {
+		ret[n] = conf_list_items(&c->etcd, struct etcd_settings)[i];
+		if (!ret[n].endpoints.set && c->cluster)
+			ret[n].endpoints = c->cluster->etcd_dns;
+		n += ret[n].endpoints.n > 0;
+	}
+	return n;
 }

@@ -5,7 +5,7 @@
 #include "common/cluster.h"
 #include "common/conf.h"
 #include "common/daemon.h"
-#include "dnsd/etcd.h"
+#include "dnsd/etcd_settings.h"
 #include "dnsd/server.h"
 #include "dnsd/zone.h"
 
@@ -42,7 +42,7 @@ struct dnsd_conf {
 		char *path, *file; /* file NULL: records.db in the state folder */
 		bool enabled;
 	} store;
-	struct etcd_settings etcd;
+	struct conf_list etcd;      /* struct etcd_settings */
 	struct conf_list templates; /* struct template_conf */
 	bool loadbalance;
 	struct conf_list log; /* int: enum log_word in conf.c */
@@ -62,7 +62,8 @@ int dnsd_conf_load(void **ret, const struct conf_doc *doc, struct cluster **clus
 void dnsd_conf_free(void *conf);
 void dnsd_conf_print(const void *conf, struct str *out);
 
-/* The etcd cluster to follow; false for none. */
-bool dnsd_conf_etcd(const struct dnsd_conf *c, struct etcd_settings *ret);
+/* How many etcd clusters are to be followed; their settings, which are the configuration's. */
+size_t dnsd_conf_etcd(
+    const struct dnsd_conf *c, struct etcd_settings ret[ETCD_CLUSTERS]);
 /* How many workers that means on this host. */
 unsigned dnsd_conf_workers(const struct dnsd_conf *c);

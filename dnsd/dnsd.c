@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "common/daemon.h"
-#include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -21,7 +20,7 @@
 #include "common/worker.h"
 #include "dnsd/catalog.h"
 #include "dnsd/conf.h"
-#include "dnsd/etcd.h"
+#include "dnsd/etcds.h"
 #include "dnsd/hosts.h"
 #include "dnsd/server.h"
 #include "dnsd/stats.h"
@@ -39,8 +38,7 @@ struct dnsd {
 	struct catalog *catalog;
 	struct store *store;
 	struct hosts *hosts;
-	struct http_client *http;
-	struct etcd *etcd;
+	struct etcds *etcds;
 	struct tcp_limit *limit;
 	struct workers *workers;
 	struct mailbox *mail;
@@ -307,65 +305,34 @@ static char *state_file(const struct dnsd *d, const char *path, const char *name
 	return str_take(&s);
 }
 
-static int open_etcd(
-    struct dnsd *d, const struct etcd_settings *s, struct etcd **ret, struct err *e)
-{
-	char *file = state_file(d, NULL, "etcd.db");
-	int r = file ? 0 : -ENOMEM;
-
-	if (r == 0 && !d->http)
-		r = http_client_new(&d->http, daemon_loop(d->daemon), NULL);
-	if (r < 0)
-		err_set(e, r, "out of memory");
-	else
-		r = etcd_new(ret, daemon_loop(d->daemon), d->catalog, d->http, d->mail,
-		    s, file, e);
-	free(file);
-	return r;
-}
-
 /* Joins the records of a configuration with those of the sources, which it may change:
  * all of it or nothing. */
 static int join(struct dnsd *d, struct dnsd_conf *c, struct zone **ret, struct err *e)
 {
-	_cleanup_(etcd_freep) struct etcd *fresh = NULL;
+	struct etcd_settings settings[ETCD_CLUSTERS];
+	size_t n = dnsd_conf_etcd(c, settings);
 	struct hosts_list files = { 0 };
-	struct etcd_settings s;
-	bool wanted = dnsd_conf_etcd(c, &s);
 	int r = hosts_list_init(&files, &c->hosts, c->hosts_ttl);
 
 	if (r < 0)
 		err_set(e, r, "out of memory");
-	else if (wanted && d->etcd)
-		r = etcd_prepare(d->etcd, &s, e);
-	else if (wanted)
-		r = open_etcd(d, &s, &fresh, e);
+	else
+		r = etcds_prepare(d->etcds, settings, n, e);
 	if (r < 0) {
 		hosts_list_deinit(&files);
 		return r;
 	}
-	if (wanted && d->etcd)
-		etcd_swap(d->etcd);
-	else if (d->etcd)
-		etcd_hide(d->etcd, true);
+	etcds_swap(d->etcds);
 	hosts_swap(d->hosts, &files);
 	*ret = catalog_join(
 	    d->catalog, TAKE(c->zone), c->base, c->settings.forward.limits.positive);
 	if (!*ret) {
 		hosts_swap(d->hosts, &files);
-		if (wanted && d->etcd)
-			etcd_swap(d->etcd);
-		else if (d->etcd)
-			etcd_hide(d->etcd, false);
+		etcds_swap(d->etcds);
 		r = err_set(e, -ENOMEM, "out of memory");
-	} else if (!wanted) {
-		d->etcd = etcd_free(d->etcd);
 	}
 	hosts_list_deinit(&files);
-	if (d->etcd)
-		etcd_settle(d->etcd);
-	else if (r == 0)
-		d->etcd = TAKE(fresh);
+	etcds_settle(d->etcds);
 	return r;
 }
 
@@ -402,9 +369,8 @@ static void dnsd_free(void *self)
 
 	d->workers = workers_free(d->workers);
 	d->store = store_free(d->store);
-	d->etcd = etcd_free(d->etcd);
+	d->etcds = etcds_free(d->etcds);
 	d->hosts = hosts_free(d->hosts);
-	d->http = http_client_free(d->http);
 	d->mail = mailbox_free(d->mail);
 	d->log = reqlog_free(d->log);
 	d->limit = tcp_limit_free(d->limit);
@@ -425,6 +391,9 @@ static int dnsd_init(struct dnsd *d, const struct dnsd_conf *c, struct err *e)
 		r = catalog_new(&d->catalog, daemon_loop(d->daemon), &catalog_ops, d);
 	if (r == 0)
 		r = hosts_new(&d->hosts, daemon_loop(d->daemon), d->catalog);
+	if (r == 0)
+		r = etcds_new(&d->etcds, daemon_loop(d->daemon), d->catalog, d->mail,
+		    daemon_state_dir(d->daemon));
 	if (r == 0)
 		r = reqlog_new(&d->log, STDERR_FILENO);
 	if (r == 0 && log_is_journal())
@@ -539,7 +508,7 @@ static void show_plugins(const struct dnsd *d, struct str *out)
 	const struct stats_plugin plugins[] = {
 		{ "acl", true },
 		{ "cache", s->forward.n_servers > 0 },
-		{ "etcd", d->etcd != NULL },
+		{ "etcd", etcds_count(d->etcds) > 0 },
 		{ "forward", s->forward.n_servers > 0 },
 		{ "hosts", d->conf->hosts.n > 0 },
 		{ "loadbalance", s->rotate },
@@ -561,8 +530,7 @@ static void dnsd_metrics(void *self, struct str *out)
 	show_plugins(d, out);
 	stats_metrics(&sum, out);
 	show_upstreams(d, &sum, out);
-	if (d->etcd)
-		etcd_metrics(d->etcd, out);
+	etcds_metrics(d->etcds, out);
 	metric_single(out, "okd_dnsd_log_dropped_total", METRIC_COUNTER,
 	    "Lines of the query log that were dropped because its reader is too slow.",
 	    (double)reqlog_dropped(d->log));
@@ -581,8 +549,7 @@ static void dnsd_status(void *self, json_t *obj)
 
 	sum_up(d, &sum);
 	stats_status(&sum, obj);
-	if (d->etcd)
-		etcd_status(d->etcd, obj);
+	etcds_status(d->etcds, obj);
 	if (d->store)
 		json_object_set_new(
 		    obj, "store", json_integer((json_int_t)store_count(d->store)));

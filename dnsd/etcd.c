@@ -3,7 +3,7 @@
  *
  *   begin -> (AUTH ->) LIST -> WATCH        the first time, and when a gap is possible
  *   begin -> (AUTH ->) CHECK -> WATCH       after a lost connection
- *   WATCH: every CHECK_MS a CHECK beside it, some of which compare the keys
+ *   WATCH: once in a while a CHECK beside it, some of which compare the keys
  *
  * Whatever fails leads to etcd_fail(), which goes on to the next endpoint after a pause.
  */
@@ -165,6 +165,7 @@ int etcd_request(struct etcd *e, struct http_transfer **ret, const char *path,
 	rq->certificate_file = e->now.s.certificate;
 	rq->key_file = e->now.s.key;
 	rq->connect_timeout_ms = CHECK_TIMEOUT_MS;
+	rq->silent_ms = SILENT_MS;
 	rq->arg = e;
 	r = http_client_start(e->http, ret, rq, &why);
 	if (r < 0)
@@ -208,7 +209,6 @@ void etcd_fail(struct etcd *e, const char *why)
 	e->retry_ms = MIN(2 * e->retry_ms, (unsigned)RETRY_MAX_MS);
 }
 
-/* What a reply other than 200 means.  True when the request was replaced by another. */
 bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result)
 {
 	_cleanup_(json_freep) json_t *root = NULL;
@@ -248,6 +248,24 @@ bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result)
 		e->api = 0;
 	etcd_fail(e, why);
 	return true;
+}
+
+void etcd_take_range(struct etcd *e, struct http_transfer *t, int result,
+    void (*take)(struct etcd *e, const struct etcd_reply *p))
+{
+	struct err why = ERR_INIT;
+	const struct str *body;
+	struct etcd_reply p;
+
+	e->request = NULL;
+	if (etcd_handle_status(e, t, result))
+		return;
+	body = http_transfer_body(t);
+	if (etcd_reply_range(&p, str_get(body), body->len, &why) < 0)
+		etcd_fail(e, why.text);
+	else
+		take(e, &p);
+	etcd_reply_deinit(&p);
 }
 
 /* --- authentication ----------------------------------------------------- */
@@ -325,14 +343,14 @@ static void finish_list(struct etcd *e)
 	etcd_watch(e);
 }
 
-static void take_page(struct etcd *e, struct etcd_reply *p)
+static void take_page(struct etcd *e, const struct etcd_reply *p)
 {
 	if (!e->list_revision) {
 		e->list_revision = p->revision;
 		e->cluster_id = p->cluster_id;
 	}
 	for (size_t i = 0; i < p->n_kvs; i++) {
-		struct etcd_kv *kv = &p->kvs[i];
+		const struct etcd_kv *kv = &p->kvs[i];
 
 		set_key(e, str_get(&kv->key), kv->key.len, str_get(&kv->value),
 		    kv->value.len);
@@ -356,24 +374,14 @@ static void take_page(struct etcd *e, struct etcd_reply *p)
 static void on_page(struct http_transfer *t, int result, void *arg)
 {
 	struct etcd *e = arg;
-	struct err why = ERR_INIT;
-	const struct str *body;
-	struct etcd_reply p;
 
-	e->request = NULL;
 	if (result == -EFBIG && e->page > 1) {
+		e->request = NULL;
 		e->page = MAX(e->page / 4, 1u);
 		request_page(e);
 		return;
 	}
-	if (etcd_handle_status(e, t, result))
-		return;
-	body = http_transfer_body(t);
-	if (etcd_reply_range(&p, str_get(body), body->len, &why) < 0)
-		etcd_fail(e, why.text);
-	else
-		take_page(e, &p);
-	etcd_reply_deinit(&p);
+	etcd_take_range(e, t, result, take_page);
 }
 
 static void request_page(struct etcd *e)
@@ -477,6 +485,7 @@ static void take_events(struct etcd *e, const struct etcd_reply *w)
 	if (!w->n_kvs)
 		return;
 	e->n_events += w->n_kvs;
+	e->stirred_ms = loop_now_ms(e->loop);
 	e->behind = 0;
 	etcd_deletions_count(&e->deletions, loop_now_ms(e->loop), before, deleted);
 	catalog_changed(e->catalog);
@@ -487,6 +496,7 @@ static void take_events(struct etcd *e, const struct etcd_reply *w)
 static void take_created(struct etcd *e)
 {
 	e->state = WATCHING;
+	e->stirred_ms = loop_now_ms(e->loop);
 	if (!e->behind)
 		e->good_ms = loop_now_ms(e->loop);
 	e->retry_ms = RETRY_MIN_MS;

@@ -2,10 +2,11 @@
  * SkyDNS's records in an etcd cluster, over its JSON gateway (etcd 3.2 and later).
  *
  * All keys below the path are listed at one revision, page by page, and watched from
- * there on; a lost connection goes on from the last event seen.  Every second the cluster
- * is asked how far it is, which tells a connection that is dead from one that is quiet, and
- * a member that has lost the others from one that has not; once in a while the keys are
- * compared.  The list is made anew after a compaction, when the revision went back or the
+ * there on; a lost connection goes on from the last event seen.  A host that is gone is
+ * found by the kernel's keepalive; every second, or every three when no key has changed for
+ * a minute, the cluster is asked how far it is, which tells a watch that is dead from one
+ * that is quiet, and a member that has lost the others from one that has not; once in a
+ * while the keys are compared.  The list is made anew after a compaction, when the revision went back or the
  * cluster is another (restored from a backup, replaced), and when the keys differ.
  *
  * Answers never wait for any of this: they come from the catalog, which holds the last
@@ -43,5 +44,11 @@ void etcd_swap(struct etcd *e);
 void etcd_settle(struct etcd *e);
 /* While it is hidden, no name has records from it. */
 void etcd_hide(struct etcd *e, bool hidden);
-void etcd_metrics(const struct etcd *e, struct str *out);
-void etcd_status(const struct etcd *e, json_t *obj);
+/* The families of metrics by their numbers, and a cluster's sample; cluster is its label, or
+ * NULL. */
+#define ETCD_METRICS 7
+void etcd_metric_family(unsigned m, struct str *out);
+void etcd_metric(
+    const struct etcd *e, unsigned m, const char *cluster, struct str *out);
+/* NULL without memory. */
+json_t *etcd_status(const struct etcd *e);

@@ -125,28 +125,72 @@ static double age(const struct etcd *e)
 	return (double)(loop_now_ms(e->loop) - e->good_ms) / 1000;
 }
 
-void etcd_metrics(const struct etcd *e, struct str *out)
+static double following(const struct etcd *e)
 {
-	metric_single(out, "okd_dnsd_etcd_following", METRIC_GAUGE,
-	    "1 while changes in etcd are followed.", e->state == WATCHING);
-	metric_single(out, "okd_dnsd_etcd_age_seconds", METRIC_GAUGE,
-	    "Time since what is served was known to be all of it; -1: not since the "
-	    "start.",
-	    age(e));
-	metric_single(out, "okd_dnsd_etcd_keys", METRIC_GAUGE, "Keys below the path.",
-	    (double)etcd_count_keys(e));
-	metric_single(out, "okd_dnsd_etcd_bad_values", METRIC_GAUGE,
-	    "Keys that are left out because they or their values are not valid.",
-	    (double)e->bad.keys.n);
-	metric_single(out, "okd_dnsd_etcd_events_total", METRIC_COUNTER,
-	    "Changes that etcd told of.", (double)e->n_events);
-	metric_single(out, "okd_dnsd_etcd_lists_total", METRIC_COUNTER,
-	    "Times that all keys were listed.", (double)e->n_lists);
-	metric_single(out, "okd_dnsd_etcd_failures_total", METRIC_COUNTER,
-	    "Failures of an endpoint.", (double)e->n_failures);
+	return e->state == WATCHING;
 }
 
-void etcd_status(const struct etcd *e, json_t *obj)
+static double keys(const struct etcd *e)
+{
+	return (double)etcd_count_keys(e);
+}
+
+static double bad_values(const struct etcd *e)
+{
+	return (double)e->bad.keys.n;
+}
+
+static double events(const struct etcd *e)
+{
+	return (double)e->n_events;
+}
+
+static double lists(const struct etcd *e)
+{
+	return (double)e->n_lists;
+}
+
+static double failures(const struct etcd *e)
+{
+	return (double)e->n_failures;
+}
+
+static const struct {
+	const char *name;
+	enum metric_type type;
+	const char *help;
+	double (*get)(const struct etcd *e);
+} families[ETCD_METRICS] = {
+	{ "okd_dnsd_etcd_following", METRIC_GAUGE,
+	    "1 while changes in etcd are followed.", following },
+	{ "okd_dnsd_etcd_age_seconds", METRIC_GAUGE,
+	    "Time since what is served was known to be all of it; -1: not since the "
+	    "start.",
+	    age },
+	{ "okd_dnsd_etcd_keys", METRIC_GAUGE, "Keys below the path.", keys },
+	{ "okd_dnsd_etcd_bad_values", METRIC_GAUGE,
+	    "Keys that are left out because they or their values are not valid.",
+	    bad_values },
+	{ "okd_dnsd_etcd_events_total", METRIC_COUNTER, "Changes that etcd told of.",
+	    events },
+	{ "okd_dnsd_etcd_lists_total", METRIC_COUNTER,
+	    "Times that all keys were listed.", lists },
+	{ "okd_dnsd_etcd_failures_total", METRIC_COUNTER, "Failures of an endpoint.",
+	    failures },
+};
+
+void etcd_metric_family(unsigned m, struct str *out)
+{
+	metric_family(out, families[m].name, families[m].type, families[m].help);
+}
+
+void etcd_metric(const struct etcd *e, unsigned m, const char *cluster, struct str *out)
+{
+	metric_value(out, families[m].name,
+	    cluster ? METRIC_LABELS("cluster", cluster) : NULL, families[m].get(e));
+}
+
+json_t *etcd_status(const struct etcd *e)
 {
 	json_t *o = json_object();
 
@@ -158,5 +202,5 @@ void etcd_status(const struct etcd *e, json_t *obj)
 	json_object_set_new(o, "age_seconds", json_real(age(e)));
 	if (e->why[0])
 		json_object_set_new(o, "error", json_string(e->why));
-	json_object_set_new(obj, "etcd", o);
+	return o;
 }

@@ -1,6 +1,11 @@
 /*
- * How far a cluster is that is watched: its revision every second, and its keys once in a
- * while and when the watch has not told of what there is.  See etcd.h.
+ * How far a cluster is that is watched: its revision, and its keys once in a while and when
+ * the watch has not told of what there is.  See etcd.h.
+ *
+ * A host that is gone is found by the kernel, on the connections.  A check is for a member
+ * that cannot do its work though its host answers (stopped, without a majority, behind a
+ * proxy that holds it back), which matters as long as keys change; in quiet times there are
+ * fewer.
  */
 #include <event2/event.h>
 
@@ -10,8 +15,10 @@
 #include "dnsd/etcd_reply.h"
 
 #define CHECK_MS 1000
+#define QUIET_CHECK_MS 3000
+#define QUIET_AFTER_MS 60000
 #define COMPARE_MS 5000
-#define COMPARE_MANY_MS 60000
+#define COMPARE_QUIET_MS 60000
 #define COMPARE_SOON_MS 200
 #define SAVE_MS 60000
 #define COMPARE_MAX 10000 /* keys up to which newer ones are looked for */
@@ -23,6 +30,13 @@ static void check_in(struct etcd *e, unsigned ms)
 	event_add(&e->check, &tv);
 }
 
+static void check_next(struct etcd *e)
+{
+	uint64_t quiet = loop_now_ms(e->loop) - e->stirred_ms;
+
+	check_in(e, quiet < QUIET_AFTER_MS ? CHECK_MS : QUIET_CHECK_MS);
+}
+
 /* Whether the next check is to compare: once in a while, and when the cluster has come
  * further while the watch is silent, which may be other keys. */
 static bool should_compare(const struct etcd *e, const struct etcd_reply *p)
@@ -32,7 +46,7 @@ static bool should_compare(const struct etcd *e, const struct etcd_reply *p)
 
 	if (p->revision > e->revision && e->n_events == e->check_events)
 		return !many || since >= COMPARE_MS;
-	return since >= (many ? COMPARE_MANY_MS : COMPARE_MS);
+	return since >= COMPARE_QUIET_MS;
 }
 
 /* The watch knows less than the cluster, and nothing came of it while that was asked.  It
@@ -66,8 +80,11 @@ static void take_compared(struct etcd *e, const struct etcd_reply *p)
 	if (!differs) {
 		e->behind = 0;
 		e->good_ms = e->compared_ms;
+		/* What else there was up to here were keys of others. */
+		if (e->n_events == e->check_events && !e->compared_many)
+			e->revision = MAX(e->revision, p->revision);
 	}
-	check_in(e, CHECK_MS);
+	check_next(e);
 }
 
 static void take_check(struct etcd *e, const struct etcd_reply *p)
@@ -102,34 +119,25 @@ static void take_check(struct etcd *e, const struct etcd_reply *p)
 	if (p->revision <= e->revision && !e->behind)
 		e->good_ms = loop_now_ms(e->loop);
 	e->compare = should_compare(e, p);
-	check_in(e, e->compare ? COMPARE_SOON_MS : CHECK_MS);
+	if (e->compare)
+		check_in(e, COMPARE_SOON_MS);
+	else
+		check_next(e);
 }
 
 static void on_check(struct http_transfer *t, int result, void *arg)
 {
-	struct etcd *e = arg;
-	struct err why = ERR_INIT;
-	const struct str *body;
-	struct etcd_reply p;
-
-	e->request = NULL;
-	if (etcd_handle_status(e, t, result))
-		return;
-	body = http_transfer_body(t);
-	if (etcd_reply_range(&p, str_get(body), body->len, &why) < 0)
-		etcd_fail(e, why.text);
-	else
-		take_check(e, &p);
-	etcd_reply_deinit(&p);
+	etcd_take_range(arg, t, result, take_check);
 }
 
 /* Keys that are newer than what we know, or among many the number of all. */
-static int compare_body(const struct etcd *e, struct str *body)
+static int compare_body(struct etcd *e, struct str *body)
 {
 	bool many = etcd_count_keys(e) > COMPARE_MAX;
 	int r = etcd_request_range(body, e->now.prefix, strlen(e->now.prefix),
 	    e->now.prefix, 0, many ? 0 : 1, many);
 
+	e->compared_many = many;
 	if (r < 0 || many)
 		return r;
 	body->s[--body->len] = '\0';

@@ -13,6 +13,9 @@
 
 #define RETRY_MIN_MS 100
 #define CHECK_TIMEOUT_MS 2000
+#define SILENT_MS 2000 /* a host that is gone is found by the kernel */
+
+struct etcd_reply;
 
 enum etcd_state {
 	WAITING,
@@ -51,7 +54,9 @@ struct etcd {
 	/* What was known when the check was sent, and whether it compares; the next one. */
 	int64_t check_revision;
 	uint64_t check_events, compared_ms, listed_ms;
+	uint64_t stirred_ms; /* when a key changed, or a watch began */
 	bool comparing, compare;
+	bool compared_many; /* by their number alone */
 	uint32_t generation;
 	struct str from; /* where the next page begins */
 	unsigned page;   /* keys of one; fewer when their values are large */
@@ -84,6 +89,9 @@ int etcd_request(struct etcd *e, struct http_transfer **ret, const char *path,
     const struct str *body, struct http_client_request *rq) _mustcheck_;
 /* What a reply other than 200 means.  True when the request was replaced by another. */
 bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result);
+/* The end of e->request, which asked for keys: take() it, or what else follows from it. */
+void etcd_take_range(struct etcd *e, struct http_transfer *t, int result,
+    void (*take)(struct etcd *e, const struct etcd_reply *p));
 
 /* Asks how far the cluster is; what is to follow from it is done. */
 void etcd_check(struct etcd *e);

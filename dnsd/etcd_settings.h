@@ -4,6 +4,8 @@
 #include "common/base.h"
 #include "common/conf.h"
 
+#define ETCD_CLUSTERS 4 /* that are followed at once */
+
 struct etcd_settings {
 	struct conf_list endpoints; /* char *: http://host:port */
 	char *path;
@@ -12,6 +14,9 @@ struct etcd_settings {
 	struct conf_list zones;       /* char *: which keys count; "." is all */
 	bool fallthrough;             /* what is not there is asked of others */
 };
+
+/* struct conf_list of these: the key etcd, which may be a lone table. */
+extern const struct conf_type etcd_list_type;
 
 /* A copy of its own; after -ENOMEM it is good for deinit alone. */
 int etcd_settings_copy(

@@ -383,24 +383,41 @@ static void prefetch(struct forward *f, struct cache_entry *e,
 		question_free(x);
 }
 
-bool forward_cached(
-    struct forward *f, const struct answer_question *aq, struct answer_aged *found)
+/* What may be answered with, in found. */
+static struct cache_entry *look_up(struct forward *f, const struct answer_question *aq,
+    uint64_t now, struct answer_aged *found)
 {
-	uint64_t now = loop_now_ms(f->loop);
 	struct cache_entry *e = cache_find(f->cache, aq, now);
 	bool stale;
 
 	if (!e)
-		return false;
+		return NULL;
 	stale = now >= e->expires_ms;
 	if (stale && now >= e->retry_ms)
-		return false;
+		return NULL;
 	*found = (struct answer_aged){ e->answer,
 		(uint32_t)((now - e->stored_ms) / 1000), stale ? STALE_TTL : 0 };
-	if (stale)
+	return e;
+}
+
+bool forward_known(
+    struct forward *f, const struct answer_question *aq, struct answer_aged *found)
+{
+	return look_up(f, aq, loop_now_ms(f->loop), found) != NULL;
+}
+
+bool forward_cached(
+    struct forward *f, const struct answer_question *aq, struct answer_aged *found)
+{
+	uint64_t now = loop_now_ms(f->loop);
+	struct cache_entry *e = look_up(f, aq, now, found);
+
+	if (!e)
+		return false;
+	if (found->stale_ttl)
 		counter_add(&f->stats->cache_stale, 1);
 	counter_add(&f->stats->cache_hits[e->answer->n_answer == 0], 1);
-	if (f->settings->prefetch_often && !stale)
+	if (f->settings->prefetch_often && !found->stale_ttl)
 		prefetch(f, e, aq, now);
 	return true;
 }
@@ -413,6 +430,29 @@ bool forward_may_ask(struct forward *f, const struct answer_question *aq)
 		return true;
 	counter_add(&f->stats->forward_rejected, 1);
 	return false;
+}
+
+static bool any_is_well(const struct forward *f)
+{
+	uint32_t looping =
+	    __atomic_load_n(&f->settings->loop->looping, __ATOMIC_RELAXED);
+
+	for (size_t i = 0; i < f->n_upstreams; i++)
+		if (!f->upstreams[i].down && !(looping >> i & 1))
+			return true;
+	return false;
+}
+
+bool forward_may_ask_aside(struct forward *f, const struct answer_question *aq)
+{
+	const struct question *x;
+
+	if (is_excepted(f->settings, &aq->name))
+		return false;
+	x = question_find(f, aq);
+	if (x)
+		return loop_now_ms(f->loop) - x->started_ms < f->settings->attempt_ms;
+	return 2 * f->questions.n < f->settings->max_concurrent && any_is_well(f);
 }
 
 /* Our own question about a server comes back to us: it asks us, or asks somebody who does. */

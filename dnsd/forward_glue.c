@@ -3,7 +3,8 @@
  * asked for the addresses of the targets to send along.  What the cache has goes along at
  * once.  Otherwise the reply waits until each question has its answer, but for no longer
  * than one attempt: records of ours do not depend on anybody, and addresses that come later
- * are in the cache for who asks next.
+ * are in the cache for who asks next.  Nor is a question waited for that has been on its way
+ * for that long, so that an upstream which is silent holds up the first replies alone.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,25 +31,25 @@ struct glue {
 	struct glue_part parts[QUERY_TARGETS][ARRAY_SIZE(types)];
 };
 
-enum glue_source {
-	GLUE_CACHE, /* has an answer, if only that there is none */
-	GLUE_ASK,
-	GLUE_NONE, /* nobody is to be asked */
-};
-
-/* A question about a target of the reply in msg, and who answers it. */
-static enum glue_source look(struct forward *f, const struct query *q,
-    const uint8_t *msg, unsigned target, uint16_t type, struct answer_question *aq,
-    struct answer_aged *found)
+/* A question about a target of the reply in msg. */
+static void set_question(struct answer_question *aq, const struct query *q,
+    const uint8_t *msg, unsigned target, uint16_t type)
 {
 	const uint8_t *name = msg + q->targets[target];
 
 	*aq = (struct answer_question){ .type = type,
 		.checking_disabled = q->flags & DNS_CD };
 	name_set(&aq->name, name, name_scan(name, q->reply_len - q->targets[target]));
-	if (forward_cached(f, aq, found))
-		return GLUE_CACHE;
-	return forward_may_ask(f, aq) ? GLUE_ASK : GLUE_NONE;
+}
+
+/* Whether the reply has to wait for an answer; what is known already is in found. */
+static bool lacks(
+    struct forward *f, const struct answer_question *aq, struct answer_aged *found)
+{
+	if (forward_cached(f, aq, found) || !forward_may_ask_aside(f, aq))
+		return false;
+	counter_add(&f->stats->cache_misses, 1);
+	return true;
 }
 
 enum forward_result glue_try(struct forward *f, const struct query_env *env,
@@ -60,11 +61,8 @@ enum forward_result glue_try(struct forward *f, const struct query_env *env,
 
 	for (unsigned t = 0; t < q->n_targets; t++)
 		for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
-			bool ask = look(f, q, out, t, types[i], &aq,
-				       &found[t].kinds[i]) == GLUE_ASK;
-
-			counter_add(&f->stats->cache_misses, ask);
-			asks |= ask;
+			set_question(&aq, q, out, t, types[i]);
+			asks |= lacks(f, &aq, &found[t].kinds[i]);
 		}
 	if (asks && f->n_glued < f->settings->max_concurrent)
 		return FORWARD_WAIT;
@@ -152,22 +150,17 @@ static void part_begin(
     struct glue *g, struct glue_part *p, unsigned target, uint16_t type)
 {
 	const struct forward_waiter *w = g->waiter;
-	struct answer_aged found = { 0 };
+	struct forward *f = g->forward;
+	struct answer_aged found;
 	struct answer_question aq;
 	struct question *x;
 
-	switch (look(g->forward, &w->q, w->head, target, type, &aq, &found)) {
-	case GLUE_CACHE:
+	set_question(&aq, &w->q, w->head, target, type);
+	if (forward_known(f, &aq, &found)) {
 		keep(p, &found);
-		break;
-	case GLUE_ASK:
-		if (question_ask(&x, g->forward, &aq) < 0)
-			break;
+	} else if (forward_may_ask_aside(f, &aq) && question_ask(&x, f, &aq) == 0) {
 		list_append(&x->parts, &p->link);
 		g->left++;
-		break;
-	case GLUE_NONE:
-		break;
 	}
 }
 

@@ -106,8 +106,14 @@ void forward_start_tick(struct forward *f);
 /* What the cache has; what is popular is asked for anew. */
 bool forward_cached(
     struct forward *f, const struct answer_question *q, struct answer_aged *found);
+/* The same, for a question that was counted already. */
+bool forward_known(
+    struct forward *f, const struct answer_question *q, struct answer_aged *found);
 /* Whether upstreams may be asked: the zone is not excepted, and there is room. */
 bool forward_may_ask(struct forward *f, const struct answer_question *q);
+/* The same for what no client asked itself: it leaves half of the room to others, and is
+ * not for upstreams that are known not to answer, or have not within an attempt. */
+bool forward_may_ask_aside(struct forward *f, const struct answer_question *q);
 
 /* Of forward_glue.c: as forward_try() and forward_wait(), for a reply that is whole; the
  * waiter has its copy already. */

@@ -3,7 +3,9 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -11,6 +13,7 @@
 #include "common/str.h"
 
 #define MATCH_LIMIT 20000 /* steps; a runaway pattern costs a millisecond */
+#define HEAP_LIMIT 1024   /* KiB that the interpreter keeps for a thread */
 
 /* The end of a name: whole labels, and before them the end of one more. */
 struct end {
@@ -63,11 +66,54 @@ static bool parse_end(struct end *end, const char *text)
 	return *text == '$' && n > 1 && compile_end(end, literal) == 0;
 }
 
+/* What a thread's matches are kept in, so that a question allocates nothing. */
+static pthread_key_t scratch_key;
+static bool has_scratch_key, may_run_made_code;
+
+static void scratch_free(void *md)
+{
+	pcre2_match_data_free(md);
+}
+
+/* Where memory must not be both writable and executable, a library might still come by
+ * some through a file: who forbids the one means the other too. */
+static bool may_make_code(void)
+{
+	enum { SIZE = 4096 };
+	void *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p != MAP_FAILED && munmap(p, SIZE) == 0;
+}
+
+static void init_once(void)
+{
+	has_scratch_key = pthread_key_create(&scratch_key, scratch_free) == 0;
+	may_run_made_code = may_make_code();
+}
+
+static pcre2_match_data *scratch_get(void)
+{
+	pcre2_match_data *md =
+	    has_scratch_key ? pthread_getspecific(scratch_key) : NULL;
+
+	if (md || !has_scratch_key)
+		return md;
+	md = pcre2_match_data_create(PATTERN_GROUPS, NULL);
+	if (md && pthread_setspecific(scratch_key, md) != 0) {
+		pcre2_match_data_free(md);
+		return NULL;
+	}
+	return md;
+}
+
 static int compile(struct pattern *p, const char *text, struct err *e)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	PCRE2_SIZE at;
 	int code;
 
+	pthread_once(&once, init_once);
 	p->code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
 	    PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF | PCRE2_NEVER_BACKSLASH_C, &code,
 	    &at, NULL);
@@ -84,6 +130,10 @@ static int compile(struct pattern *p, const char *text, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	pcre2_set_match_limit(p->limits, MATCH_LIMIT);
 	pcre2_set_depth_limit(p->limits, MATCH_LIMIT);
+	pcre2_set_heap_limit(p->limits, HEAP_LIMIT);
+	/* Without it the interpreter does the same. */
+	if (may_run_made_code)
+		(void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
 	return 0;
 }
 
@@ -139,17 +189,21 @@ static void copy_groups(size_t *to, const PCRE2_SIZE *from, unsigned n)
 unsigned pattern_match(
     const struct pattern *p, const char *text, size_t n, size_t *groups, unsigned max)
 {
-	pcre2_match_data *md = pcre2_match_data_create(max, NULL);
+	pcre2_match_data *md = scratch_get();
 	int r;
 
 	if (!md)
 		return 0;
 	r = pcre2_match(p->code, (PCRE2_SPTR)text, n, 0, 0, md, p->limits);
+	/* Compiled code has 32 KiB of the thread's stack and no more. */
+	if (_unlikely_(r == PCRE2_ERROR_JIT_STACKLIMIT))
+		r = pcre2_match(
+		    p->code, (PCRE2_SPTR)text, n, 0, PCRE2_NO_JIT, md, p->limits);
 	if (r == 0)
-		r = (int)max;
+		r = PATTERN_GROUPS;
+	r = MIN(r, (int)max);
 	if (r > 0)
 		copy_groups(groups, pcre2_get_ovector_pointer(md), (unsigned)r);
-	pcre2_match_data_free(md);
 	return r > 0 ? (unsigned)r : 0;
 }
 

@@ -9,7 +9,6 @@
 
 #include "common/str.h"
 #include "dnsd/gotmpl.h"
-#include "dnsd/pattern.h"
 
 #define LINE_MAX_BYTES 4096
 #define DEFAULT_TTL 3600 /* as in CoreDNS */
@@ -353,7 +352,7 @@ static bool match(
 		}
 		name_format(name->wire, m->name);
 		m->n_groups = pattern_match(
-		    p, m->name, strlen(m->name), m->groups, TEMPLATE_GROUPS);
+		    p, m->name, strlen(m->name), m->groups, PATTERN_GROUPS);
 		if (m->n_groups)
 			return true;
 	}

@@ -14,11 +14,9 @@
 #include "common/err.h"
 #include "dnsd/answer.h"
 #include "dnsd/name.h"
+#include "dnsd/pattern.h"
 #include "dnsd/zone.h"
 
-#define TEMPLATE_GROUPS 16 /* of a pattern, the whole match included */
-
-struct pattern; /* one of match */
 struct template_line;
 struct templates;
 
@@ -64,7 +62,7 @@ struct template_match {
 	const struct template_zone *zone;
 	const struct pattern *pattern;
 	char name[NAME_TEXT_MAX]; /* as text; only filled for patterns that need it */
-	size_t groups[2 * TEMPLATE_GROUPS];
+	size_t groups[2 * PATTERN_GROUPS];
 	unsigned n_groups;
 };
 

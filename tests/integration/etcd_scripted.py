@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import threading
+import time
 
 from etcd import b64
 
@@ -103,6 +104,34 @@ class ScriptedEtcd(Stub):
     def stop(self):
         self.may_answer.set()
         super().stop()
+
+
+class CountingEtcd(Stub):
+    """Has one key from the beginning; knows when it was asked how far it is."""
+
+    def __init__(self, key, value):
+        self.key, self.value, self.revision, self.times = key, value, 1, []
+        super().__init__()
+
+    def range(self, handler, request):
+        if "range_end" not in request:
+            self.times.append(time.monotonic())
+            self.reply(handler, self.revision)
+            return
+        kv = {"key": b64(self.key), "value": b64(self.value), "mod_revision": "1"}
+        known = int(request.get("min_mod_revision", "0")) > 1 or request.get("count_only")
+        self.reply(handler, self.revision, kvs=[] if known else [kv], count="1")
+
+    def put(self, value):
+        self.revision += 1
+        self.value = value
+        self.say(self.revision, events=[{"kv": {
+            "key": b64(self.key), "value": b64(value), "mod_revision": str(self.revision)}}])
+
+    def gaps(self, since):
+        """Seconds between the checks from number since on."""
+        t = self.times[since:]
+        return [b - a for a, b in zip(t, t[1:])]
 
 
 class PagedEtcd(Stub):

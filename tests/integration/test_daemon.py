@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import dns.message
 import dns.query
@@ -373,3 +374,28 @@ def test_kill_leaves_nothing_that_stops_the_next(daemon):
     d.kill9()
     d.start()
     assert ask(port) == ["192.168.120.101"]
+
+
+# --- at rest ---------------------------------------------------------------------------
+
+
+def wakes(pid):
+    """How often threads went to sleep of their own accord."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            total += sum(int(line.split()[1]) for line in f
+                         if line.startswith("voluntary_ctxt_switches"))
+    return total
+
+
+def test_nobody_wakes_up_for_a_connection_that_rests(daemon):
+    d = daemon("dnsd", dnsd_config(forward={"to": []}), check_fds=False)
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(d.admin_socket)
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert s.recv(4096).startswith(b"HTTP/1.1 200")
+        before, began = wakes(d.pid), time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 5, timeout=10,
+                   what="the end of the rest")
+        assert wakes(d.pid) - before <= 1

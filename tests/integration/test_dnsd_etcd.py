@@ -329,6 +329,48 @@ def test_reload_to_another_path_and_back(daemon, etcd):
     comes(p, "which.okd.example.com", ["10.0.0.3"])
 
 
+def test_several_clusters(daemon, etcd):
+    """What they hold is united, each is followed for itself, and has a last good state."""
+    a, b = etcd(), etcd()
+    a.put(f"{D}/one", '{"host":"10.0.0.1"}')
+    b.put(f"{D}/two", '{"host":"10.0.0.2"}')
+    for e, host in ((a, "10.0.0.3"), (b, "10.0.0.4")):
+        e.put(f"{D}/both/x1", f'{{"host":"{host}"}}')
+    p = free_port()
+    config = {"listen": [f"{HOST}:{p}"], "etcd": [{"endpoints": e.urls} for e in (a, b)]}
+    d = daemon("dnsd", config, check_fds=False)
+    comes(p, "one.okd.example.com", ["10.0.0.1"])
+    comes(p, "two.okd.example.com", ["10.0.0.2"])
+    assert ask(p, "both.okd.example.com") == ["10.0.0.3", "10.0.0.4"]
+    assert [s["keys"] for s in d.status()["dnsd"]["etcd"]] == [2, 2]
+    assert d.metrics()['okd_dnsd_etcd_keys{cluster="2"}'] == 2
+
+    b.stop()
+    wait_until(lambda: d.metrics()['okd_dnsd_etcd_following{cluster="2"}'] == 0, what="its end")
+    a.put(f"{D}/one", '{"host":"10.0.0.5"}')
+    comes(p, "one.okd.example.com", ["10.0.0.5"])
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    d.stop()
+    d.start()
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    comes(p, "one.okd.example.com", ["10.0.0.5"])
+    b.start()
+    b.put(f"{D}/two", '{"host":"10.0.0.6"}')
+    comes(p, "two.okd.example.com", ["10.0.0.6"])
+
+    # Fewer, in another order, and more.
+    d.reload({**config, "etcd": {"endpoints": b.urls}})
+    comes(p, "both.okd.example.com", ["10.0.0.4"])
+    assert rcode(udp(p, query("one.okd.example.com"))) == "NXDOMAIN"
+    assert d.status()["dnsd"]["etcd"]["keys"] == 2
+    d.reload({**config, "etcd": [{"endpoints": e.urls} for e in (b, a)]})
+    comes(p, "both.okd.example.com", ["10.0.0.3", "10.0.0.4"])
+    comes(p, "one.okd.example.com", ["10.0.0.5"])
+    d.reload({**config, "etcd": []})
+    assert rcode(udp(p, query("two.okd.example.com"))) == "NXDOMAIN"
+    assert "etcd" not in d.status()["dnsd"]
+
+
 def test_other_endpoints_of_a_cluster_leave_no_gap(daemon, etcd):
     e = etcd(2)
     e.put(f"{D}/which", '{"host":"10.0.0.1"}')

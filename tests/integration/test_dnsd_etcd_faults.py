@@ -11,12 +11,15 @@ import dnsd
 from dnsd import HOST, query, rcode, texts, udp
 import etcd as server
 from etcd import b64
-from etcd_scripted import PagedEtcd
+from etcd_scripted import CountingEtcd, PagedEtcd
 from harness import free_port, wait_until
+import jumpclock
 import netns as namespaces
 from stalling_proxy import StallingProxy
 from test_dnsd_etcd import D, comes, follow, following
+import variant
 
+clock = jumpclock.clock
 offline_daemon = dnsd.offline_daemon
 etcd = server.etcd
 netns = namespaces.netns
@@ -220,6 +223,50 @@ def test_cables_and_routes_are_lost(daemon, hosts):
     net.link("dns", True)
     wait_until(lambda: put_by(here, others[0].url, "10.0.0.4"), timeout=30, what="a leader")
     wait_until(lambda: dig(here, p) == ["10.0.0.4"], timeout=30, what="the fourth value")
+
+
+# --- quiet times ------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(variant.NAME != "release", reason="preloads a library")
+def test_a_quiet_cluster_is_asked_less_often(daemon, clock):
+    e = CountingEtcd(f"{D}/which", '{"host":"10.0.0.1"}')
+    try:
+        p = free_port()
+        d = daemon("dnsd", {"listen": [f"{HOST}:{p}"], "etcd": {"endpoints": e.urls}},
+                   env=clock.env, check_fds=False)
+        wait_until(lambda: following(d), timeout=10, what="the watch")
+        often = 2
+        wait_until(lambda: min(e.gaps(0), default=9) < often, timeout=20, what="checks")
+        clock.boot(61)
+        # The one under way was planned before.
+        since = len(e.times) + 1
+        wait_until(lambda: len(e.times) > since + 2, timeout=30, what="fewer checks")
+        assert min(e.gaps(since)) > often
+        since = len(e.times)
+        e.put('{"host":"10.0.0.2"}')
+        comes(p, "which.okd.example.com", ["10.0.0.2"])
+        wait_until(lambda: min(e.gaps(since), default=9) < often, timeout=30, what="checks")
+    finally:
+        e.stop()
+
+
+def test_what_others_change_is_passed_over(daemon, etcd):
+    """The position follows the cluster's revision, so that a watch that begins anew, with
+    what lies before compacted, has no gap."""
+    e = etcd()
+    e.put(f"{D}/which", '{"host":"10.0.0.1"}')
+    d, p = follow(daemon, e)
+    for i in range(10):
+        last = int(e.put("/registry/other", str(i))["header"]["revision"])
+    wait_until(lambda: d.status()["dnsd"]["etcd"]["revision"] == last, timeout=20,
+               what="the revision")
+    e.compact(last)
+    e.stop()
+    e.start()
+    e.put(f"{D}/which", '{"host":"10.0.0.2"}')
+    comes(p, "which.okd.example.com", ["10.0.0.2"])
+    assert lists(d) == 1
 
 
 # --- lists and values -------------------------------------------------------------------

@@ -616,6 +616,47 @@ def test_addresses_that_come_late_are_there_for_the_next(daemon, upstream):
     assert d.metrics()["coredns_cache_misses_total"] == 2
 
 
+def test_a_silent_upstream_holds_up_the_first_replies_alone(daemon, upstream):
+    u = upstream(lambda q, proto: None)
+    d, p = serve(daemon, u, records=SRVS[:1],
+                 forward={"timeout": "60s", "attempt": "1s", "max_fails": 1000})
+    ask = query("_s._tcp.okd.example.com", "SRV")
+    for _ in range(3):
+        assert not extras(udp(p, ask))
+    # The second and third did not wait for the questions that the first has asked.
+    assert d.metrics()["okd_dnsd_forward_merged_total"] == 0
+
+
+def test_upstreams_that_are_down_are_not_asked_for_addresses(daemon, upstream):
+    u = upstream(lambda q, proto: None)
+    d, p = serve(daemon, u, records=[f"_{i}._tcp SRV 0 0 {i} n{i}.example.org."
+                                     for i in range(10)],
+                 forward={"timeout": "1s", "attempt": "100ms", "max_fails": 1})
+    assert not extras(udp(p, query("_0._tcp.okd.example.com", "SRV")))
+    d.log_contains("it is avoided until it does")
+    for i in range(1, 9):
+        assert not extras(udp(p, query(f"_{i}._tcp.okd.example.com", "SRV")))
+    assert set(u.names()) == {"n0.example.org.", "."}  # the other is the probe
+    u.behave = lambda q, proto: both(q, proto) if kind(q) in ADDRESSES else reply(q)
+    d.log_contains("answers again")
+    wait_until(lambda: extras(udp(p, query("_9._tcp.okd.example.com", "SRV"))) ==
+               of("n9.example.org"), what="the addresses")
+
+
+def test_addresses_leave_room_for_what_clients_ask_for(daemon, upstream):
+    """Ten targets make twenty questions, of which half of the room takes four."""
+    u = upstream(lambda q, proto: None if q.question[0].name.to_text().lower().startswith("n")
+                 else both(q, proto))
+    _, p = serve(daemon, u, workers=1,
+                 records=[f"_{i}._tcp SRV 0 0 {i} n{i}.example.org." for i in range(10)],
+                 forward={"timeout": "60s", "attempt": "1s", "max_fails": 1000,
+                          "max_concurrent": 8})
+    for i in range(10):
+        assert not extras(udp(p, query(f"_{i}._tcp.okd.example.com", "SRV")))
+    assert len(set(u.names())) == 2
+    assert texts(udp(p, query("one.example.org"))) == [ADDRESSES["A"]]
+
+
 def test_answers_that_may_not_be_kept_go_along(daemon, upstream):
     u = upstream(lambda q, proto: reply(
         q, f"{q.question[0].name} 0 IN {kind(q)} {ADDRESSES[kind(q)]}"))

@@ -1,5 +1,10 @@
 """dnsd's templates: the guide's, groups and expressions, fallthrough, other types."""
 
+import ctypes
+import os
+import platform
+import sys
+
 import dns.name
 import dns.rcode
 import pytest
@@ -48,6 +53,35 @@ def test_other_types_of_a_matching_name_are_nodata(daemon, rdtype):
     (soa,) = answer.authority
     assert str(soa.name) == "apps.example.net."
     assert rcode(udp(p, query("1.apps.example.net", rdtype))) == "REFUSED"
+
+
+WITHOUT_MADE_CODE = [sys.executable,
+                     os.path.join(os.path.dirname(__file__), "no_made_code.py")]
+
+
+@pytest.mark.parametrize("wrapper", [[], WITHOUT_MADE_CODE], ids=["allowed", "forbidden"])
+def test_patterns_are_machine_code_where_that_is_allowed(daemon, wrapper):
+    """Else they are interpreted, as below the unit's MemoryDenyWriteExecute=."""
+    if wrapper and platform.machine() not in ("x86_64", "aarch64"):
+        pytest.skip("the filter does not know this machine")
+    p = free_port()
+    d = daemon("dnsd", {"listen": [f"{HOST}:{p}"], "template": [{
+        "zones": ["ip.example.net"], "type": "A", "fallthrough": True,
+        "match": [r"^ip-(?P<a>[0-9]+)\.", r"^((x+)+)+y\."],
+        "answer": ["{{ .Name }} 5 IN A 10.0.0.{{ .Group.a }}"]}]}, wrapper=wrapper)
+    for _ in range(20):
+        assert texts(udp(p, query("ip-7.ip.example.net"))) == ["10.0.0.7"]
+    assert rcode(udp(p, query("x" * 63 + ".ip.example.net"))) == "REFUSED"
+    with open(f"/proc/{d.pid}/maps", encoding="ascii") as f:
+        made = [line for line in f if line.split()[1].startswith("rwx")]
+    assert bool(made) == (not wrapper and has_jit())
+
+
+def has_jit():
+    pcre2 = ctypes.CDLL("libpcre2-8.so.0")
+    has = ctypes.c_uint32()
+    pcre2.pcre2_config_8(1, ctypes.byref(has))  # PCRE2_CONFIG_JIT
+    return has.value == 1
 
 
 def test_groups_and_expressions(daemon):

@@ -482,8 +482,9 @@ static void pause_on_head(struct http_transfer *t, void *arg)
 TEST(back_pressure)
 {
 	_cleanup_(outcome_deinit) struct outcome o = { .during = count_big };
-	struct http_client_request req = { .on_head = pause_on_head,
-		.on_data = on_data };
+	struct http_client_request req = {
+		.on_head = pause_on_head, .on_data = on_data, .idle_timeout_ms = 300
+	};
 	size_t sent;
 
 	up(NULL, NULL);
@@ -495,6 +496,8 @@ TEST(back_pressure)
 	CHECK(__atomic_load_n(&server->stuck, __ATOMIC_SEQ_CST));
 	CHECK(sent > 0 && sent < BIG / 2);
 	CHECK(o.heads == 1 && o.pieces == 0);
+	run_ms(700); /* a server that has to wait is not silent */
+	CHECK(!o.done);
 	http_transfer_resume(o.t);
 	http_transfer_resume(o.t);
 	run();

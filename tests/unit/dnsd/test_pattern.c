@@ -87,6 +87,28 @@ TEST(what_is_no_pattern)
 	}
 }
 
+/* Machine code has 32 KiB of stack, and what needs more is interpreted. */
+TEST(what_needs_much_stack_matches_all_the_same)
+{
+	_cleanup_(pattern_freep) struct pattern *p = NULL;
+	char text[1000]; /* as long as a name as text may be */
+
+	memset(text, 'a', sizeof(text));
+	CHECK(pattern_new(&p, "^(?:(a)|(b)|(c)|(d))+?$", NULL) == 0);
+	CHECK(pattern_match(p, text, sizeof(text), (size_t[8]){ 0 }, 4) > 0);
+}
+
+TEST(more_groups_than_are_told)
+{
+	_cleanup_(pattern_freep) struct pattern *p = NULL;
+	size_t groups[4] = { 0 };
+
+	CHECK(pattern_new(&p, "(a)(b)(c)(d)(e)(f)(g)(h)(i)(j)(k)(l)(m)(n)(o)(p)(q)",
+		  NULL) == 0);
+	CHECK(pattern_match(p, "abcdefghijklmnopq.", 18, groups, 2) == 2);
+	CHECK(groups[0] == 0 && groups[1] == 17 && groups[2] == 0 && groups[3] == 1);
+}
+
 TEST(a_pattern_that_would_take_for_ever_ends)
 {
 	_cleanup_(pattern_freep) struct pattern *p = NULL;
