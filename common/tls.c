@@ -638,6 +638,11 @@ const char *tls_version(const struct tls *t)
 	return SSL_get_version(t->ssl);
 }
 
+const char *tls_cipher(const struct tls *t)
+{
+	return SSL_get_cipher_name(t->ssl);
+}
+
 const char *tls_server_name(const struct tls *t)
 {
 	return SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);

@@ -81,8 +81,9 @@ bool tls_wants_write(const struct tls *t);
 bool tls_pending(const struct tls *t);
 bool tls_can_sendfile(const struct tls *t);
 const char *tls_why(const struct tls *t);
-/* "TLSv1.3", and the name the client asked for, or NULL. */
+/* "TLSv1.3", "TLS_AES_128_GCM_SHA256", and the name the client asked for, or NULL. */
 const char *tls_version(const struct tls *t);
+const char *tls_cipher(const struct tls *t);
 const char *tls_server_name(const struct tls *t);
 /* Subject and issuer of the peer's certificate ("CN = x") in buf, or NULL without one.
  * ASCII without control characters: the rest is escaped. */
