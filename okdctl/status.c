@@ -159,11 +159,15 @@ static void print_daemons(const struct status *s, bool color, struct str *out)
 
 /* --- the install ---------------------------------------------------------- */
 
+static void add_count(struct str *out, int64_t n, const char *one, const char *many)
+{
+	str_addf(out, "%lld %s", (long long)n, n == 1 ? one : many);
+}
+
 static void print_install(const struct status *s, bool color, struct str *out)
 {
 	const json_t *install = status_own(s, LBD, "install"),
 		     *csrd = status_own(s, CSRD, "api");
-	int64_t pending = json_integer_value(status_own(s, CSRD, "pending"));
 
 	if (!install && !csrd)
 		return;
@@ -183,9 +187,11 @@ static void print_install(const struct status *s, bool color, struct str *out)
 		str_addz(out, "  certificate requests: ");
 		term_add_text(out, text_of(csrd, "trouble"));
 		str_addc(out, '\n');
-	} else if (csrd)
-		str_addf(
-		    out, "  %lld certificate requests pending\n", (long long)pending);
+	} else if (csrd) {
+		str_addz(out, "  ");
+		add_count(out, json_integer_value(status_own(s, CSRD, "pending")),
+		    "certificate request pending\n", "certificate requests pending\n");
+	}
 }
 
 /* --- backends ----------------------------------------------------------- */
@@ -206,7 +212,8 @@ static void add_server(const struct status *s, const char *backend, const json_t
 	    state);
 	table_add(t, json_is_true(json_object_get(v, "backup")) ? "backup" : "");
 	seconds_ago(t, s->now, v ? s->now - number_of(v, "changed_s") : 0);
-	table_addf(t, "%lld sessions", (long long)number_of(v, "sessions"));
+	table_addf(t, "%lld session%s", (long long)number_of(v, "sessions"),
+	    number_of(v, "sessions") == 1 ? "" : "s");
 	table_add(t, text_of(check, "info"));
 }
 
@@ -310,17 +317,20 @@ static void print_registry(const struct status *s, bool color, struct str *out)
 	if (!v)
 		return;
 	status_heading(out, color, "Registry");
-	str_addf(out, "  %lld repositories, %lld manifests, %lld tags, %lld blobs of ",
-	    (long long)number_of(v, "repositories"),
-	    (long long)number_of(v, "manifests"), (long long)number_of(v, "tags"),
-	    (long long)number_of(v, "blobs"));
+	str_addz(out, "  ");
+	add_count(out, number_of(v, "repositories"), "repository, ", "repositories, ");
+	add_count(out, number_of(v, "manifests"), "manifest, ", "manifests, ");
+	add_count(out, number_of(v, "tags"), "tag, ", "tags, ");
+	add_count(out, number_of(v, "blobs"), "blob of ", "blobs of ");
 	term_add_bytes(out, (uint64_t)number_of(v, "blob_bytes"));
 	str_addz(out, ", ");
 	term_add_bytes(out, (uint64_t)number_of(v, "free_bytes"));
 	str_addz(out, " free");
-	if (number_of(v, "bad_blobs"))
-		str_addf(out, ", %lld blobs are damaged",
-		    (long long)number_of(v, "bad_blobs"));
+	if (number_of(v, "bad_blobs")) {
+		str_addz(out, ", ");
+		add_count(out, number_of(v, "bad_blobs"), "blob is damaged",
+		    "blobs are damaged");
+	}
 	if (json_is_true(json_object_get(v, "read_only")))
 		str_addz(out, ", read-only");
 	if (ends && ends - s->now < 30 * DAY) {
