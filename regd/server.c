@@ -23,7 +23,6 @@
 
 enum {
 	MAX_LISTENERS = 32,
-	DRAIN_MS = 3600 * 1000, /* the daemon's own deadline comes first */
 	HEAD_BYTES = 32 * 1024,
 	CHECK_S = 3600, /* between looks at the certificate's end */
 };
@@ -396,7 +395,7 @@ struct server *server_free(struct server *s)
 
 void server_drain(struct server *s, void (*done)(void *arg), void *arg)
 {
-	http_server_drain(s->http, DRAIN_MS, done, arg);
+	http_server_drain(s->http, UINT32_MAX, done, arg);
 }
 
 const struct http_stats *server_stats(const struct server *s)
