@@ -71,14 +71,15 @@ static void on_changed(void *arg, const struct node_state *n, bool keep)
 }
 
 /* The predecessor writes what it knew of windows, too; ours stand. */
-static void keep_own(struct ignd *d, const struct node_state *n, const json_t *value)
+static void keep_own(
+    struct ignd *d, const struct node_state *n, const json_t *value, bool written_over)
 {
 	json_t *own;
 
 	if (!d->store || d->draining)
 		return;
 	own = progress_save(n);
-	if (json_equal(own, value))
+	if (json_equal(own, value) && !written_over)
 		json_decref(own);
 	else
 		store_put(d->store, KIND_NODE, n->name, own);
@@ -86,7 +87,8 @@ static void keep_own(struct ignd *d, const struct node_state *n, const json_t *v
 
 /* From the last run; or from the process that this one has replaced, which may still
  * finish transfers. */
-static void on_row(void *arg, const char *kind, const char *name, const json_t *value)
+static void on_row(void *arg, const char *kind, const char *name, const json_t *value,
+    bool written_over)
 {
 	struct ignd *d = arg;
 	/* A node that the cluster file does not name may come back into it. */
@@ -95,7 +97,7 @@ static void on_row(void *arg, const char *kind, const char *name, const json_t *
 
 	if (str_eq(kind, KIND_NODE) && n) {
 		progress_restore(d->progress, n, value);
-		keep_own(d, n, value);
+		keep_own(d, n, value, written_over);
 		if (n->window.mode == WINDOW_CLOSED)
 			server_windows_closed(d->server);
 	}

@@ -22,6 +22,7 @@ struct store {
 	struct mailbox *home;
 	store_row_fn *row;
 	void *arg;
+	uint64_t puts;   /* the home's: rows that were given to the writer */
 	int64_t version; /* PRAGMA data_version: moves when others write */
 };
 
@@ -30,13 +31,15 @@ struct job {
 	struct message m;
 	struct store *s;
 	char *kind, *name, *text; /* text NULL: delete */
+	uint64_t before;          /* rows that are written before this job */
 };
 
 /* Rows of others on their way home. */
 struct found {
 	struct message m;
 	struct store *s;
-	json_t *rows; /* [[kind, name, value], ...] */
+	json_t *rows;  /* [[kind, name, value], ...] */
+	uint64_t puts; /* rows of ours that were written before they were read */
 };
 
 static void job_free(struct job *j)
@@ -69,7 +72,7 @@ static int read_rows(struct db *db, json_t *rows)
 	return r;
 }
 
-static void hand_out(struct store *s, const json_t *rows)
+static void hand_out(struct store *s, const json_t *rows, bool written_over)
 {
 	const json_t *it;
 	size_t i;
@@ -77,11 +80,20 @@ static void hand_out(struct store *s, const json_t *rows)
 	json_array_foreach(rows, i, it)
 	{
 		s->row(s->arg, json_string_value(json_array_get(it, 0)),
-		    json_string_value(json_array_get(it, 1)), json_array_get(it, 2));
+		    json_string_value(json_array_get(it, 1)), json_array_get(it, 2),
+		    written_over);
 	}
 }
 
 /* --- on the writer's thread --------------------------------------------- */
+
+static struct found *found_free(struct found *f)
+{
+	if (f)
+		json_decref(f->rows);
+	free(f);
+	return NULL;
+}
 
 static void on_found(struct message *m)
 {
@@ -89,52 +101,70 @@ static void on_found(struct message *m)
 
 	/* At the end nobody is there any more to hear of it. */
 	if (f->s->writer)
-		hand_out(f->s, f->rows);
-	json_decref(f->rows);
-	free(f);
+		hand_out(f->s, f->rows, f->puts != f->s->puts);
+	found_free(f);
 }
 
-static void look(struct store *s)
+/* The rows, if others have written since the last look; else NULL. */
+static struct found *look(const struct job *j)
 {
+	struct store *s = j->s;
 	struct found *f;
 	int64_t version;
 
 	if (db_get(s->db, &version, "PRAGMA data_version", NULL) < 0 ||
 	    version == s->version)
-		return;
-	s->version = version;
+		return NULL;
 	f = calloc(1, sizeof(*f));
 	if (!f)
-		return;
+		return NULL;
 	f->m.run = on_found;
 	f->s = s;
+	f->puts = j->before;
 	f->rows = json_array();
-	if (!f->rows || read_rows(s->db, f->rows) < 0) {
-		json_decref(f->rows);
-		free(f);
-		return;
-	}
-	mailbox_post(s->home, &f->m);
+	if (!f->rows || read_rows(s->db, f->rows) < 0)
+		return found_free(f);
+	s->version = version;
+	return f;
+}
+
+static int write_row(const struct job *j)
+{
+	if (j->text)
+		return db_run(j->s->db,
+		    "INSERT INTO row (kind, name, value) VALUES (?, ?, ?) ON CONFLICT "
+		    "(kind, name) DO UPDATE SET value = excluded.value",
+		    "sss", j->kind, j->name, j->text);
+	return db_run(j->s->db, "DELETE FROM row WHERE kind = ? AND name = ?", "ss",
+	    j->kind, j->name);
+}
+
+/* What another process wrote is found before it is written over: nobody writes between. */
+static int look_and_write(const struct job *j, struct found **found)
+{
+	_cleanup_(db_tx_end) struct db_tx tx = DB_TX_INIT;
+	int r = db_tx_begin(&tx, j->s->db);
+
+	if (r < 0)
+		return r;
+	*found = look(j);
+	r = write_row(j);
+	return r < 0 ? r : db_tx_commit(&tx);
 }
 
 static void run_job(struct message *m)
 {
 	struct job *j = CONTAINER_OF(m, struct job, m);
 	struct store *s = j->s;
+	struct found *found = NULL;
 	int r = 0;
 
-	/* Before what another process wrote is written over. */
-	look(s);
-	if (!j->kind)
-		r = 0;
-	else if (j->text)
-		r = db_run(s->db,
-		    "INSERT INTO row (kind, name, value) VALUES (?, ?, ?) ON CONFLICT "
-		    "(kind, name) DO UPDATE SET value = excluded.value",
-		    "sss", j->kind, j->name, j->text);
+	if (j->kind)
+		r = look_and_write(j, &found);
 	else
-		r = db_run(s->db, "DELETE FROM row WHERE kind = ? AND name = ?", "ss",
-		    j->kind, j->name);
+		found = look(j);
+	if (found)
+		mailbox_post(s->home, &found->m);
 	if (r < 0)
 		log_err("%s: %s of %s is not kept: %s", db_path(s->db), j->kind,
 		    j->name, db_error(s->db));
@@ -178,7 +208,7 @@ int store_new(struct store **ret, struct loop *home, const char *path,
 		r = read_rows(s->db, rows);
 	if (r < 0)
 		return err_set(e, r, "%s: %s", path, db_error(s->db));
-	hand_out(s, rows);
+	hand_out(s, rows, false);
 	r = mailbox_new(&s->home, home);
 	if (r == 0)
 		r = worker_new(&s->writer, &class, s);
@@ -202,6 +232,7 @@ struct store *store_free(struct store *s)
 static void post(struct store *s, struct job *j)
 {
 	j->s = s;
+	j->before = s->puts;
 	j->m.run = run_job;
 	worker_post(s->writer, &j->m);
 }
@@ -223,6 +254,7 @@ void store_put(struct store *s, const char *kind, const char *name, json_t *valu
 		return;
 	}
 	post(s, j);
+	s->puts++;
 }
 
 void store_poll(struct store *s)

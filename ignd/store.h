@@ -13,8 +13,10 @@
 struct loop;
 struct store;
 
-typedef void store_row_fn(
-    void *arg, const char *kind, const char *name, const json_t *value);
+/* written_over: rows were put since this one was read, maybe with less than is known by
+ * both; who wants it kept puts it again. */
+typedef void store_row_fn(void *arg, const char *kind, const char *name,
+    const json_t *value, bool written_over);
 
 /*
  * Opens (and makes) the file, hands every row to row(), then starts the writer.  home is

@@ -15,6 +15,7 @@ static char path[64];
 static struct loop *loop;
 static struct store *other;
 static char seen[64]; /* names, in order */
+static bool over;     /* the last row was written over since */
 
 static __attribute__((destructor)) void clean_up(void)
 {
@@ -28,7 +29,8 @@ static __attribute__((destructor)) void clean_up(void)
 	rmdir(folder);
 }
 
-static void on_row(void *arg, const char *kind, const char *name, const json_t *value)
+static void on_row(void *arg, const char *kind, const char *name, const json_t *value,
+    bool written_over)
 {
 	size_t n = strlen(seen);
 
@@ -38,11 +40,13 @@ static void on_row(void *arg, const char *kind, const char *name, const json_t *
 		store_put(other, "node", "b", json_pack("{s:i}", "v", 2));
 		other = store_free(other);
 	}
+	over = written_over;
 	if (strchr(seen, 'b'))
 		loop_stop(loop);
 }
 
-static void no_row(void *arg, const char *kind, const char *name, const json_t *value)
+static void no_row(void *arg, const char *kind, const char *name, const json_t *value,
+    bool written_over)
 {
 }
 
@@ -81,7 +85,7 @@ TEST(what_is_written_while_one_opens_is_found)
 	CHECK(str_eq(seen, "a"));
 	store_poll(s);
 	CHECK(loop_run(loop) == 0);
-	CHECK(str_eq(seen, "aab"));
+	CHECK(str_eq(seen, "aab") && !over);
 	store_free(s);
 	loop = loop_free(loop);
 }
@@ -114,7 +118,7 @@ TEST(nothing_of_others_is_written_over_unseen)
 	other = store_free(other);
 	store_put(s, "node", "b", json_pack("{s:i}", "v", 4));
 	CHECK(loop_run(loop) == 0);
-	CHECK(str_eq(seen, "abc"));
+	CHECK(str_eq(seen, "abc") && over);
 	store_free(s);
 	loop = loop_free(loop);
 }
