@@ -648,6 +648,12 @@ void conn_reply_done(struct http_conn *c)
 		server_kick(c);
 }
 
+void conn_progress(struct http_conn *c)
+{
+	c->mark = c->moved;
+	server_timer(c, TIMER_PROGRESS);
+}
+
 /* Whether it is the client that keeps things waiting. */
 static bool conn_waits_for_client(const struct http_conn *c)
 {
@@ -681,8 +687,7 @@ void conn_tick(struct http_conn *c)
 	case TIMER_PROGRESS:
 		if (!conn_waits_for_client(c) ||
 		    c->moved - c->mark >= c->server->opt.progress_bytes) {
-			c->mark = c->moved;
-			server_timer(c, TIMER_PROGRESS);
+			conn_progress(c);
 			break;
 		}
 		c->server->stats.timeouts++;

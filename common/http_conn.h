@@ -211,6 +211,8 @@ void conn_close(struct http_conn *c, enum http_end end, const char *why);
 void conn_ready(struct http_conn *c);
 /* The reply has been sent: on to the next request, or to the end. */
 void conn_reply_done(struct http_conn *c);
+/* The client's time to get on with it begins: so far the handler held things up. */
+void conn_progress(struct http_conn *c);
 /* Reading goes on, if it was off. */
 void conn_unmute(struct http_conn *c);
 void conn_tick(struct http_conn *c);

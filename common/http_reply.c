@@ -440,6 +440,8 @@ void http_reply_resume(struct http_req *r)
 	r->resumed = true;
 	if (!r->waiting || c->pumping)
 		return;
+	if (c->timer == TIMER_PROGRESS)
+		conn_progress(c);
 	conn_pump(c);
 }
 

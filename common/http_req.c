@@ -292,6 +292,7 @@ void http_req_resume(struct http_req *r)
 	r->paused = false;
 	if (c->state != CONN_BODY || c->processing)
 		return;
+	conn_progress(c);
 	conn_unmute(c);
 	server_kick(c);
 }

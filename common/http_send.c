@@ -95,10 +95,8 @@ void conn_want_write(struct http_conn *c, bool on)
 		conn_close(c, HTTP_END_ABORT, "out of memory");
 		return;
 	}
-	if (c->state == CONN_SEND && c->timer != TIMER_PROGRESS) {
-		c->mark = c->moved;
-		server_timer(c, TIMER_PROGRESS);
-	}
+	if (c->state == CONN_SEND && c->timer != TIMER_PROGRESS)
+		conn_progress(c);
 }
 
 bool conn_put(struct http_conn *c, const void *p, size_t n, bool more)
