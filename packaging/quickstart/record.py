@@ -120,7 +120,7 @@ def photograph(url, path):
         subprocess.run(
             ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
              "--ignore-certificate-errors", f"--user-data-dir={profile}",
-             "--window-size=1700,720", "--virtual-time-budget=3000", f"--screenshot={path}", url],
+             "--window-size=1700,720", "--timeout=3000", f"--screenshot={path}", url],
             check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
 
 
