@@ -4,10 +4,10 @@
  * All keys below the path are listed at one revision, page by page, and watched from
  * there on; a lost connection goes on from the last event seen.  A host that is gone is
  * found by the kernel's keepalive; every second, or every three when no key has changed for
- * a minute, the cluster is asked how far it is, which tells a watch that is dead from one
- * that is quiet, and a member that has lost the others from one that has not; once in a
- * while the keys are compared.  The list is made anew after a compaction, when the revision went back or the
- * cluster is another (restored from a backup, replaced), and when the keys differ.
+ * twenty, the cluster is asked how far it is, which tells a watch that is dead from one that
+ * is quiet, and a member that has lost the others from one that has not; once in a while the
+ * keys are compared.  The list is made anew after a compaction, when the revision went back
+ * or the cluster is another (restored from a backup, replaced), and when the keys differ.
  *
  * Answers never wait for any of this: they come from the catalog, which holds the last
  * good state, also over a restart, in sqlite.

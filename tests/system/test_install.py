@@ -527,9 +527,18 @@ def cpu_share(processes, seconds):
     return {u: (after[u] - before[u]) / 1e7 / took for u in processes}
 
 
+def age(pid):
+    """Seconds since a process began."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        begin = int(f.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begin
+
+
 def test_at_rest(bastion, story):
     processes = {u: bastion.outside(bastion.main_pid(u)) for u in units()}
-    # What the steps before have left to be done is over once nobody does anything much.
+    # Quiet times begin twenty seconds after the last change; what the steps before have left
+    # to be done is over once nobody does anything much.
+    harness.wait_until(lambda: min(map(age, processes.values())) > 25, 60, "some age")
     harness.wait_until(lambda: sum(cpu_share(processes, 1).values()) < 0.5, 60, "a quiet second")
     pss = {u: bastion.pss(u) for u in units()}
     story("at rest: " + ", ".join(f"{u.split('.')[0]} {kb / 1024:.1f} MB"
