@@ -65,11 +65,14 @@ static uint64_t timer_ms(const struct http_server *s, enum conn_timer t)
  * the time for connections that rest, nobody wakes up. */
 static void tick_by(struct http_server *s, uint64_t at)
 {
-	uint64_t now = server_now(s);
-	struct timeval tv = ms_to_tv(at > now ? at - now : 1);
+	uint64_t now;
+	struct timeval tv;
 
-	if (!s->tick_at || at < s->tick_at)
-		s->tick_at = event_add(&s->tick, &tv) == 0 ? at : 0;
+	if (s->tick_at && at >= s->tick_at)
+		return;
+	now = server_now(s);
+	tv = ms_to_tv(at > now ? at - now : 1);
+	s->tick_at = event_add(&s->tick, &tv) == 0 ? at : 0;
 }
 
 /* During a drain, often enough for the shortest time-out to be kept within a quarter. */

@@ -83,7 +83,7 @@ static void write_stderr(int level, const char *const *fields, const char *text)
 	_cleanup_(str_deinit) struct str line = STR_INIT;
 	ssize_t n;
 
-	if (to_journal && !by_socket())
+	if (to_journal)
 		str_addf(&line, "<%d>%s", level, text); /* sd-daemon(3) */
 	else
 		str_addf(&line, "%s: %s%s", ident, level_word(level), text);

@@ -543,14 +543,20 @@ def test_reset_in_mid_download(httpd):
 # Drain
 
 
+def drain_in_the_middle(httpd, s, idle):
+    """Drains while s is being sent 50 MB and idle has its reply; what of s has come."""
+    idle.sendall(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+    read_reply(idle)
+    s.sendall(b"GET /memory?n=50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
+    data = s.recv(100000)
+    httpd.drain()
+    return data
+
+
 def test_drain_lets_a_transfer_finish(root):
     httpd = Httpd(root)
     with httpd.connect() as s, httpd.connect() as idle:
-        idle.sendall(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
-        read_reply(idle)
-        s.sendall(b"GET /memory?n=50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        data = s.recv(100000)
-        httpd.drain()
+        data = drain_in_the_middle(httpd, s, idle)
         assert idle.recv(1) == b""
         with pytest.raises(OSError):
             while True:
@@ -568,11 +574,7 @@ def test_drain_does_not_wait_for_who_has_got_its_reply(root):
     """Its head had gone out before the drain, and said that the connection would stay."""
     httpd = Httpd(root, "--drain-ms", 600000)
     with httpd.connect() as s, httpd.connect() as idle:
-        idle.sendall(b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n")
-        read_reply(idle)
-        s.sendall(b"GET /memory?n=50000000 HTTP/1.1\r\nHost: a\r\n\r\n")
-        data = s.recv(100000)
-        httpd.drain()
+        data = drain_in_the_middle(httpd, s, idle)
         assert idle.recv(1) == b""  # so the drain has begun
         assert len((data + read_all(s)).split(b"\r\n\r\n", 1)[1]) == 50000000
     assert "drained" in httpd.stop()

@@ -72,14 +72,19 @@ static void begin(void)
 	CHECK(loop_new(&loop) == 0);
 }
 
+static void other_writes(const char *name, int v)
+{
+	other = open_store(no_row);
+	store_put(other, "node", name, json_pack("{s:i}", "v", v));
+	other = store_free(other);
+}
+
 TEST(what_is_written_while_one_opens_is_found)
 {
 	struct store *s;
 
 	begin();
-	other = open_store(no_row);
-	store_put(other, "node", "a", json_pack("{s:i}", "v", 1));
-	other = store_free(other);
+	other_writes("a", 1);
 	other = open_store(no_row);
 	s = open_store(on_row);
 	CHECK(str_eq(seen, "a"));
@@ -97,9 +102,7 @@ TEST(at_the_end_nobody_is_told)
 	begin();
 	s = open_store(on_row);
 	seen[0] = '\0';
-	other = open_store(no_row);
-	store_put(other, "node", "c", json_pack("{s:i}", "v", 5));
-	other = store_free(other);
+	other_writes("c", 5);
 	store_poll(s);
 	store_free(s);
 	CHECK(!seen[0]);
@@ -113,9 +116,7 @@ TEST(nothing_of_others_is_written_over_unseen)
 	begin();
 	s = open_store(on_row);
 	seen[0] = '\0';
-	other = open_store(no_row);
-	store_put(other, "node", "b", json_pack("{s:i}", "v", 3));
-	other = store_free(other);
+	other_writes("b", 3);
 	store_put(s, "node", "b", json_pack("{s:i}", "v", 4));
 	CHECK(loop_run(loop) == 0);
 	CHECK(str_eq(seen, "abc") && over);
