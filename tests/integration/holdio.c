@@ -54,20 +54,7 @@ ssize_t pread64(int fd, void *buf, size_t n, off64_t at)
 	return syscall(SYS_pread64, fd, buf, n, at);
 }
 
-ssize_t pread(int fd, void *buf, size_t n, off_t at)
-{
-	return pread64(fd, buf, n, at);
-}
-
-ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t at, size_t size)
-{
-	return pread64(fd, buf, n, at);
-}
-
-ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t size)
-{
-	return pread64(fd, buf, n, at);
-}
+#include "pread_names.h"
 
 int sync_file_range(int fd, off64_t at, off64_t n, unsigned flags)
 {
