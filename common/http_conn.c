@@ -425,15 +425,37 @@ static void conn_process(struct http_conn *c, char *p, size_t n)
 
 /* Input and events */
 
-static ssize_t conn_recv(struct http_conn *c, void *p, size_t n)
+/*
+ * What TLS has: of a body as many records as there are, since what is written to a file
+ * record by record costs its writer a call for each 16 KiB.
+ */
+static ssize_t conn_recv_tls(struct http_conn *c, char *p, size_t n, bool *more)
+{
+	size_t got = 0;
+	ssize_t r;
+
+	do {
+		r = tls_read(c->tls, p + got, n - got);
+		if (r > 0)
+			got += (size_t)r;
+	} while (r > 0 && got < n && c->state == CONN_BODY);
+	if (tls_wants_write(c->tls))
+		conn_want_write(c, true);
+	*more = r > 0 ? tls_pending(c->tls) : r != -EAGAIN;
+	return got ? (ssize_t)got : r;
+}
+
+/* Sets more if reading again is worth it: bytes, an end or an error wait to be heard. */
+static ssize_t conn_recv(struct http_conn *c, char *p, size_t n, bool *more)
 {
 	ssize_t r;
 
 	if (c->tls)
-		return tls_read(c->tls, p, n);
+		return conn_recv_tls(c, p, n, more);
 	do {
 		r = recv(c->fd, p, n, 0);
 	} while (r < 0 && errno == EINTR);
+	*more = r == (ssize_t)n;
 	return r < 0 ? -errno : r;
 }
 
@@ -465,7 +487,7 @@ static void conn_read(struct http_conn *c)
 {
 	struct http_server *s = c->server;
 	size_t total = 0;
-	bool full;
+	bool more = false;
 
 	/* A few times, so that a fast upload need not go through epoll for each buffer.
 	 */
@@ -477,12 +499,9 @@ static void conn_read(struct http_conn *c)
 
 		if (!room)
 			return; /* what is there goes first: see conn_ready() */
-		r = conn_recv(c, s->in + have, room);
-		if (r == -EAGAIN) {
-			if (c->tls && tls_wants_write(c->tls))
-				conn_want_write(c, true);
+		r = conn_recv(c, s->in + have, room, &more);
+		if (r == -EAGAIN)
 			return;
-		}
 		if (r <= 0) {
 			conn_eof(c, r);
 			return;
@@ -491,12 +510,11 @@ static void conn_read(struct http_conn *c)
 			memcpy(s->in, c->in, have);
 		c->moved += (uint64_t)r;
 		total += (size_t)r;
-		full = (size_t)r == room;
 		conn_process(c, s->in, have + (size_t)r);
-		if (!conn_reads(c) || !(full || (c->tls && tls_pending(c->tls))))
+		if (!conn_reads(c) || !more)
 			return;
 	}
-	if (c->tls && tls_pending(c->tls))
+	if (c->tls && more)
 		server_kick(c);
 }
 

@@ -20,7 +20,7 @@
 
 enum {
 	IN_SIZE = 64 * 1024,     /* bytes read at once */
-	BODY_SIZE = 256 * 1024,  /* of a body: a file that is written grows by that */
+	BODY_SIZE = 1024 * 1024, /* of a body: a file that is written grows by that */
 	OUT_SIZE = 64 * 1024,    /* a reply's head and what fits behind it */
 	HEADERS_MAX = 16 * 1024, /* of a reply */
 	TYPE_MAX = 1024,         /* its Content-Type */

@@ -11,7 +11,7 @@
 
 enum {
 	/* Read at once: small enough to be hashed out of the processor's cache. */
-	PIECE_BYTES = 64 * 1024,
+	PIECE_BYTES = 128 * 1024,
 	/* Less is not worth a thread's waking; the end is hashed by who commits. */
 	STRETCH_MIN = 1024 * 1024,
 	/* More would let other uploads wait. */

@@ -197,6 +197,15 @@ def get_ab(path, connections, scale=1):
     return load
 
 
+def warm_memory(folder):
+    """The page cache of a virtual machine may cost more than the disk where its host has
+    to find the memory first: what is written next takes what this has just given back."""
+    with open(f"{folder}/warm", "wb", buffering=0) as f:
+        for _ in range(700):
+            f.write(bytes(MIB))
+    os.unlink(f"{folder}/warm")
+
+
 def push(content):
     """256 MiB in one request, each time as another blob."""
     state = {"n": 0}
@@ -204,7 +213,8 @@ def push(content):
     def load(server, opts):
         state["n"] += 1
         data = b"%016d" % state["n"] + content.big[16:]
-        with Filler(server.data["port"], False) as c:
+        warm_memory(server.dir)
+        with Filler(server.data["port"], server.data["tls"]) as c:
             if server.name == "recvloop":
                 a = c("POST", "/", data)
                 assert a.status == 201
@@ -235,15 +245,6 @@ def sendloop(data):
 
 
 # -- what is no ratio of CPU time: walls and memory
-
-
-def warm_memory(folder):
-    """The page cache of a virtual machine may cost more than the disk where its host has
-    to find the memory first: what is written next takes what this has just given back."""
-    with open(f"{folder}/warm", "wb", buffering=0) as f:
-        for _ in range(700):
-            f.write(bytes(MIB))
-    os.unlink(f"{folder}/warm")
 
 
 def push_wall(content, opts):
@@ -380,6 +381,8 @@ def parts(content, certs, opts):
             "regd-blob-256MiB-tls", tls_set(big=True) + [nginx(content, certs)],
             get_ab(blob_path(content.big), 1, 0.25), opts, unit="GiB"),
         "push": push_cpu,
+        "push-tls": lambda: compare(
+            "regd-push-tls-password", tls_set(), push(content), opts, unit="GiB"),
         "push-wall": lambda: push_wall(content, opts),
         "catalog": lambda: catalog(opts),
         "memory": lambda: slow_transfers(content, certs, opts),

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import os
 import signal
+import socket
 import ssl
 import subprocess
 
@@ -147,3 +148,28 @@ def test_client_certificates(start, tmp_path, pair):
     assert r.body == b"127.0.0.1\nTLSv1.3 CN = client\n"
     with pytest.raises((ssl.SSLError, OSError)):
         tls_get(httpd, pair[0])
+
+
+def test_an_end_behind_records_is_heard(start, pair):
+    """Of a body all records are taken at once; a close_notify among them ends the
+    connection though its TCP stays open."""
+    httpd = start("--cert", pair[0], "--key", pair[1])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context(cafile=pair[0]).wrap_bio(
+        incoming, outgoing, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", httpd.port), timeout=TIMEOUT) as s:
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                s.sendall(outgoing.read())
+                incoming.write(s.recv(65536))
+        client.write(b"PUT /count HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        for _ in range(40):
+            client.write(bytes(1000))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client.unwrap()
+        s.sendall(outgoing.read())
+        while s.recv(65536):  # its tickets, and then its end: or the time-out
+            pass

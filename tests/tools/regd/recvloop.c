@@ -1,12 +1,13 @@
 /*
  * The least that taking a push can cost: one connection at a time, each request's body
- * of known length is received, hashed with SHA-256 and written to a file, which is
- * synced; then 201.  The floor that a registry's push is measured against.
+ * of known length is received, hashed with SHA-256 and written to a file of its own,
+ * which is synced; then 201.  The floor that a registry's push is measured against.
  *
- *   recvloop FILE        prints the port that it listens on
+ *   recvloop FILE        prints the port that it listens on, writes FILE.0, FILE.1, ...
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "common/base.h"
 #include "common/digest.h"
 
-static char buf[64 * 1024];
+static char buf[1024 * 1024];
 
 static _noreturn_ void die(const char *what)
 {
@@ -42,8 +43,22 @@ static void take(struct digest *d, int file, size_t n)
 	write_all(file, buf, n);
 }
 
+/* A file that was not there: one that is emptied first would cost its old pages. */
+static int next_file(const char *path)
+{
+	static unsigned int n;
+	char name[PATH_MAX];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s.%u", path, n++);
+	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		die(name);
+	return fd;
+}
+
 /* One request with its body: false at the end of the connection. */
-static bool serve(int fd, int file)
+static bool serve(int fd, const char *path)
 {
 	static const char reply[] = "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n";
 	uint8_t out[DIGEST_MAX];
@@ -51,6 +66,7 @@ static bool serve(int fd, int file)
 	size_t have = 0, body;
 	char *end, *length;
 	ssize_t n;
+	int file;
 
 	do {
 		n = recv(fd, buf + have, sizeof(buf) - 1 - have, 0);
@@ -66,6 +82,7 @@ static bool serve(int fd, int file)
 	body = strtoull(length + 17, NULL, 10);
 	have -= (size_t)(end + 4 - buf);
 	memmove(buf, end + 4, have);
+	file = next_file(path);
 	take(d, file, have);
 	for (body -= have; body; body -= (size_t)n) {
 		n = recv(fd, buf, MIN(sizeof(buf), body), 0);
@@ -77,6 +94,7 @@ static bool serve(int fd, int file)
 	digest_free(d);
 	if (fdatasync(file) < 0)
 		die("fdatasync");
+	close(file);
 	write_all(fd, reply, sizeof(reply) - 1);
 	return true;
 }
@@ -96,17 +114,12 @@ int main(int argc, char *argv[])
 	printf("%u\n", ntohs(sa.sin_port));
 	fflush(stdout);
 	for (;;) {
-		int fd = accept4(l, NULL, NULL, SOCK_CLOEXEC), file;
+		int fd = accept4(l, NULL, NULL, SOCK_CLOEXEC);
 
 		if (fd < 0)
 			die("accept");
-		file = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		if (file < 0)
-			die(argv[1]);
-		while (serve(fd, file))
-			if (ftruncate(file, 0) < 0 || lseek(file, 0, SEEK_SET) < 0)
-				die("ftruncate");
-		close(file);
+		while (serve(fd, argv[1]))
+			;
 		close(fd);
 	}
 }
