@@ -483,6 +483,21 @@ static bool conn_reads(const struct http_conn *c)
 	return false;
 }
 
+/*
+ * How much to read, beside the c->in_len bytes that wait.  What is not a body's is kept
+ * as long as its request is answered, for each connection, hence little of it.
+ */
+static size_t conn_room(const struct http_conn *c)
+{
+	size_t have = c->in_len, most = have < IN_SIZE ? IN_SIZE : BODY_SIZE;
+
+	if (c->state == CONN_BODY && c->body_chunked)
+		most = CHUNKED_SIZE;
+	else if (c->state == CONN_BODY)
+		most = (size_t)MIN((uint64_t)BODY_SIZE - IN_SIZE, c->body_left) + IN_SIZE;
+	return most > have ? most - have : 0;
+}
+
 static void conn_read(struct http_conn *c)
 {
 	struct http_server *s = c->server;
@@ -493,8 +508,7 @@ static void conn_read(struct http_conn *c)
 	 */
 	while (total < BODY_SIZE) {
 		size_t have = c->in_len;
-		bool large = c->state == CONN_BODY || have >= IN_SIZE;
-		size_t room = (large ? BODY_SIZE : IN_SIZE) - have;
+		size_t room = conn_room(c);
 		ssize_t r;
 
 		if (!room)

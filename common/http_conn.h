@@ -19,8 +19,9 @@
 #include "common/str.h"
 
 enum {
-	IN_SIZE = 64 * 1024,     /* bytes read at once */
-	BODY_SIZE = 1024 * 1024, /* of a body: a file that is written grows by that */
+	IN_SIZE = 64 * 1024,       /* bytes read at once */
+	BODY_SIZE = 1024 * 1024,   /* of a body: a file that is written grows by that */
+	CHUNKED_SIZE = 256 * 1024, /* of a chunked one: what follows it may be kept */
 	OUT_SIZE = 64 * 1024,    /* a reply's head and what fits behind it */
 	HEADERS_MAX = 16 * 1024, /* of a reply */
 	TYPE_MAX = 1024,         /* its Content-Type */

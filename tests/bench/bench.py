@@ -267,6 +267,7 @@ def options(doc, argv=None):
     p.add_argument("--only", action="append", help="measure these servers only")
     p.add_argument("--quick", action="store_true", help="two short rounds: does it work?")
     opts = p.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # through what stops the servers
     if opts.quick:
         opts.rounds, opts.seconds = 2, min(opts.seconds, 0.5)
     return opts

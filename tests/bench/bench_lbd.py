@@ -4,30 +4,34 @@ One thread each.  HAProxy has the guide's options; "haproxy-splice" has splicing
 on as well.  Neither logs.  CPU per operation is what counts.
 
 BENCH_ARGS="--part conn --part bulk --rounds 5" chooses: conn, rr, bulk, latency, workers,
-idle, calls.
+reload, idle, calls.
 """
 
 import argparse
 import os
 import re
 import resource
+import signal
 import socket
 import statistics
 import subprocess
 import sys
+import time
 
 from bench import (BUILD, CORES, LOAD_CORES, Server, compare, okd, options, run_load,
                    tcp_ready)
 
 LOAD = os.path.join(BUILD, "tests/tools/lbd/lbdload")
 HAPROXY = "/usr/sbin/haproxy"
-PARTS = ["conn", "rr", "bulk", "latency", "workers", "idle", "calls"]
+PARTS = ["conn", "rr", "bulk", "latency", "workers", "reload", "idle", "calls"]
+RELOADS = 10  # in each turn
 PACE = 5000  # round trips a second: a fraction of what one core can do
 
 CONFIG = """
 global
   nbthread 1
   maxconn 6000
+  stats socket {dir}/socket level admin expose-fd listeners
 defaults
   mode tcp
   timeout connect 10s
@@ -62,12 +66,12 @@ def ours(target, workers=1, **kwargs):
     return okd("lbd", config, ready=tcp_ready(port), data={"port": port}, **kwargs)
 
 
-def haproxy(name, target, splice=""):
+def haproxy(name, target, splice="", args=("-db",), **kwargs):
     port = free_port()
     text = CONFIG.replace("PORT", str(port)).replace("TARGET", str(target))
-    return Server(name, [HAPROXY, "-db", "-f", "{dir}/haproxy.cfg"], ready=tcp_ready(port),
+    return Server(name, [HAPROXY, *args, "-f", "{dir}/haproxy.cfg"], ready=tcp_ready(port),
                   files={"haproxy.cfg": text.replace("SPLICE", splice)},
-                  version=[HAPROXY, "-v"], data={"port": port})
+                  version=[HAPROXY, "-v"], data={"port": port}, **kwargs)
 
 
 def servers(target):
@@ -182,6 +186,40 @@ def workers(target, opts):
           "one serves")
 
 
+def reloads(target, opts):
+    """Connections a second while the balancer is reloaded, and without a balancer: it, the
+    clients and the server behind it share all cores, and a connection that fails ends the
+    load."""
+    every = opts.seconds / (RELOADS + 1)
+    peers = [(ours(target, cores=set(CORES)), signal.SIGHUP),
+             (haproxy("haproxy", target, args=("-W", "-S", "{dir}/master"), cores=set(CORES)),
+              signal.SIGUSR2)]
+    rates = {name: [] for name in ("direct", *(server.name for server, _ in peers))}
+    for server, _ in peers:
+        server.start()
+    try:
+        for i in range(opts.rounds):
+            out = subprocess.check_output([LOAD, "conn", str(target), "64", str(opts.seconds)])
+            rates["direct"].append(int(out) / opts.seconds)
+            for server, sig in peers[i % 2:] + peers[:i % 2]:
+                with subprocess.Popen([LOAD, "conn", str(server.data["port"]), "64",
+                                       str(opts.seconds)], stdout=subprocess.PIPE) as load:
+                    for _ in range(RELOADS):
+                        time.sleep(every)
+                        os.kill(server.process.pid, sig)
+                    out = load.communicate()[0]
+                if load.returncode:
+                    raise RuntimeError(f"{server.name}: a connection failed over a reload")
+                rates[server.name].append(int(out) / opts.seconds)
+    finally:
+        for server, _ in peers:
+            server.stop()
+    print(f"lbd-reload: connections a second, {RELOADS} reloads in {opts.seconds} s, "
+          f"{opts.rounds} rounds, none failed of {sum(map(sum, rates.values())) * opts.seconds:.0f}")
+    for name, each in rates.items():
+        print(f"  {name:14} {statistics.median(each):8.0f} ({min(each):.0f}..{max(each):.0f})")
+
+
 def choose(argv):
     """The parts to measure, and the other arguments."""
     p = argparse.ArgumentParser(add_help=False)
@@ -208,6 +246,9 @@ def main():
             latency(servers(target)[:2], target, opts)
         if "workers" in parts:
             workers(target, opts)
+        if "reload" in parts:
+            os.sched_setaffinity(backend.pid, CORES)
+            reloads(target, opts)
         n = 1000 if opts.quick else 4000
         for server in servers(target)[:2] if "idle" in parts else []:
             before, after = idle(server, n)

@@ -20,7 +20,7 @@ import time
 
 from bench import BUILD, CORES, Server, compare, okd, options, run_load, tcp_ready
 from regd import MANIFEST as MANIFEST_TYPE
-from regd import Client, Image, digest, htpasswd
+from regd import Client, Image, chunks, digest, htpasswd
 
 LOAD = os.path.join(BUILD, "tests/tools/common/httpload")
 LOOP = os.path.join(BUILD, "tests/tools/regd/recvloop")
@@ -206,8 +206,9 @@ def warm_memory(folder):
     os.unlink(f"{folder}/warm")
 
 
-def push(content):
-    """256 MiB in one request, each time as another blob."""
+def push(content, chunked=False):
+    """256 MiB in one request, each time as another blob; in chunks as Go's clients send a
+    stream."""
     state = {"n": 0}
 
     def load(server, opts):
@@ -219,7 +220,7 @@ def push(content):
                 a = c("POST", "/", data)
                 assert a.status == 201
             else:
-                a = c("PATCH", c.start("push/it"), data)
+                a = c("PATCH", c.start("push/it"), chunks(data, 32768) if chunked else data)
                 a = c("PUT", f"{c.path(a.headers['Location'])}digest={digest(data)}", b"")
                 assert a.status == 201, a
         return len(data) / GIB
@@ -381,6 +382,9 @@ def parts(content, certs, opts):
             "regd-blob-256MiB-tls", tls_set(big=True) + [nginx(content, certs)],
             get_ab(blob_path(content.big), 1, 0.25), opts, unit="GiB"),
         "push": push_cpu,
+        "push-chunked": lambda: compare(
+            "regd-push-chunked", registries(content), push(content, chunked=True), opts,
+            unit="GiB"),
         "push-tls": lambda: compare(
             "regd-push-tls-password", tls_set(), push(content), opts, unit="GiB"),
         "push-wall": lambda: push_wall(content, opts),

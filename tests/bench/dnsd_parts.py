@@ -278,7 +278,8 @@ def latencies(server, path, rate, seconds, before=()):
     with tempfile.NamedTemporaryFile("r", encoding="ascii", suffix=".replies") as f:
         run_load([*before, "sh", "-c", f'exec "$@" >{f.name}', "sh", "dnsperf", "-s", HOST,
                   "-p", str(server.data["port"]), "-d", path, "-T", "1", "-c", "4",
-                  "-q", "1000", "-Q", str(rate), "-l", str(seconds), "-t", "2", "-v"])
+                  "-q", "1000", "-Q", str(rate), "-l", str(seconds), "-t", "2", "-v"],
+                 timeout=seconds + 30)
         out = f.read()
     found = re.findall(r"^> NOERROR .* ([\d.]+)$", out, re.M)
     return sorted(float(x) * 1e6 for x in found), completed(out) - len(found) + lost(out)
