@@ -334,7 +334,9 @@ static int copy_part(int from, int to, const struct store_part *part)
 
 		if (n == 0)
 			return -EIO; /* it got shorter */
-		if (n < 0 && (errno == EXDEV || errno == ENOSYS || errno == EINVAL)) {
+		if (n < 0 &&
+		    (errno == EXDEV || errno == ENOSYS || errno == EINVAL ||
+			errno == EOPNOTSUPP)) {
 			n = sendfile(to, from, &at, (size_t)(end - at));
 			if (n == 0)
 				return -EIO;

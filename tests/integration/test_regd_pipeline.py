@@ -16,7 +16,7 @@ import jumpclock
 import test_regd_durable
 import variant
 from harness import wait_until
-from regd import Registry, chunks, digest
+from regd import Image, Registry, chunks, digest
 
 small_disk = test_regd_durable.small_disk
 pytestmark = pytest.mark.threads
@@ -351,6 +351,33 @@ def test_a_disk_that_fills_up_in_the_middle(daemon, disk, small_disk):
             assert room(small_disk) > 18 * MIB
         assert c("GET", f"/v2/a/blobs/{digest(small)}").body == small
         c.push_blob("a", noise(3 * MIB))
+
+
+def test_a_file_system_that_copies_no_ranges(daemon, disk, tmp_path):
+    """What is mounted from an overlay is copied another way then."""
+    image = Image({"f": noise(MIB)})
+    image.write_layout(tmp_path / "in")
+    reg = Registry(daemon, env=disk.env,
+                   overlays=[{"path": str(tmp_path / "in"), "repository": "old"}])
+    with reg.client() as c, disk.holds("copy_file_range.fail"):
+        for blob in image.blobs:
+            a = c("POST", f"/v2/new/blobs/uploads/?mount={digest(blob)}&from=old", b"")
+            assert a.status == 201, a
+        c.push_manifest("new", "v1", image.manifest)
+        c.expect_whole("new", "v1", image)
+    assert reg.uploads() == []
+
+
+def test_the_disks_own_quota_is_the_disks(daemon, disk):
+    """Nothing of the registry's quotas would help, and there are none."""
+    reg = Registry(daemon, env=disk.env)
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pwrite.fail"):
+            a = c("PATCH", where, b"x")
+        assert a.status == 507 and "disk has no room" in a.body.decode(), a
+        assert reg.uploads() == []
+        c.push_blob("a", b"x")
 
 
 def test_many_at_once(daemon):
