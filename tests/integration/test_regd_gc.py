@@ -202,6 +202,7 @@ def test_a_push_while_the_scrubber_reads_the_damaged_bytes_counts(daemon):
 def test_read_only_by_verb(daemon):
     reg = Registry(daemon)
     assert reg.d.admin("/v1/read-only", "POST").json() == {"read_only": True}
+    assert reg.d.admin("/v1/import?dir=/nowhere", "POST").status == 409
     with reg.client() as c:
         assert c("POST", "/v2/a/blobs/uploads/", b"").status == 405
         assert reg.d.admin("/v1/read-only?on=0", "POST").status == 200
