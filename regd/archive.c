@@ -132,7 +132,7 @@ static int read_archive(struct archive *a, const char *path, struct err *err)
 		.data = on_data,
 		.end = on_end,
 	};
-	_cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	_cleanup_(tar_freep) struct tar *t = NULL;
 	int r;
 

@@ -129,9 +129,12 @@ static int send_other(struct call *c, const struct oci_digest *d)
 {
 	struct http_static file = { .flags = HTTP_FILE_PART };
 	struct overlay_blob o;
-	int result;
+	int r, result;
 
-	if (overlays_blob(c->regd->overlays, OVERLAY_LOOP, c->route.name, d, &o) < 0)
+	r = overlays_blob(c->regd->overlays, OVERLAY_LOOP, c->route.name, d, &o);
+	if (store_is_shortage(r))
+		return reply_failed(c->req, r, "open a blob");
+	if (r < 0)
 		return proxy_get_blob(c, d, &result) ? result : reply_unknown(c);
 	file.fd = o.fd;
 	file.offset = o.offset;
@@ -147,6 +150,8 @@ static int send_blob(
 	uint64_t size;
 
 	file.fd = store_blob_open(c->regd->store, d, &size);
+	if (store_is_shortage(file.fd))
+		return reply_failed(c->req, file.fd, "open a blob");
 	if (file.fd < 0 || size != (uint64_t)blob->size) {
 		log_with(LOG_ERR,
 		    LOG_FIELDS("MESSAGE_ID", EVENT_DAMAGED, "OKD_BLOB", d->text),

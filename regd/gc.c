@@ -25,7 +25,8 @@ struct gc {
 	bool running;
 	struct change change; /* one step at a time */
 	struct job job;       /* the walk over the files */
-	int64_t after, cutoff;
+	int64_t cutoff;
+	int64_t after, upto; /* the rows of a step: behind the one, up to the other */
 	bool more;
 	struct meta_garbage found[STEP_ROWS];
 	size_t n_found;
@@ -149,14 +150,16 @@ static void walk_done(struct job *j)
 
 /* --- rows ------------------------------------------------------------------------ */
 
+/* On a full disk the writer gives up its reserve and applies the same step once more. */
 static int step_apply(struct change *c, struct db *db)
 {
 	struct gc *gc = CONTAINER_OF(c, struct gc, change);
 	int r;
 
 	gc->n_found = 0;
+	gc->upto = gc->after;
 	r = meta_garbage_find(
-	    db, gc->cutoff, &gc->after, STEP_ROWS, gc->found, &gc->n_found, &gc->more);
+	    db, gc->cutoff, &gc->upto, STEP_ROWS, gc->found, &gc->n_found, &gc->more);
 	for (size_t i = 0; r == 0 && !gc->result.dry_run && i < gc->n_found; i++)
 		r = meta_blob_forget(db, gc->found[i].id);
 	return r;
@@ -182,6 +185,7 @@ static void step_done(struct change *c)
 		finish(gc, c->result ? c->result : -ECANCELED);
 		return;
 	}
+	gc->after = gc->upto;
 	if (gc->more) {
 		writer_post(gc->regd->writer, &gc->change);
 		return;

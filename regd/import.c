@@ -46,6 +46,7 @@ struct import {
 	struct loaded step[STEP];
 	int scan_error;
 	struct err scan_err;
+	uint64_t reserve;
 	int64_t now; /* the loop's, from here on */
 	size_t items, done;
 	const char *kind;
@@ -78,7 +79,7 @@ static int load_blob(struct import *im, const struct scan_item *it, struct loade
 	if (is_there(im, it, &l->size))
 		return 1;
 	return store_blob_import(im->regd->store, it->path, it->inside ? &part : NULL,
-	    &it->digest, &l->size);
+	    &it->digest, im->reserve, &l->size);
 }
 
 static int load_manifest(
@@ -185,6 +186,24 @@ static int rows_apply(struct change *c, struct db *db)
 	return 0;
 }
 
+/* The files of blobs that got no row go at once, unless they are somebody else's too. */
+static void rows_committed(struct change *c, struct db *db)
+{
+	struct import *im = CONTAINER_OF(c, struct import, change);
+
+	for (size_t i = 0; i < im->n; i++) {
+		const struct oci_digest *d = &im->scan->items[im->at + i].digest;
+		struct loaded *l = &im->step[i];
+
+		if (l->result >= 0 || !l->hold.digest)
+			continue;
+		store_release(im->regd->store, &l->hold);
+		l->hold.digest = NULL;
+		if (meta_blob_exists(db, d->text) == 0)
+			(void)store_blob_remove(im->regd->store, d);
+	}
+}
+
 static void count(struct import *im, const struct scan_item *it, const struct loaded *l)
 {
 	if (l->result > 0) {
@@ -270,6 +289,7 @@ static void step_done(struct job *j)
 		quota_limits(im->regd->conf, im->scan->items[im->at + i].repository,
 		    &im->step[i].limits);
 	im->change.apply = rows_apply;
+	im->change.committed = rows_committed;
 	im->change.done = rows_done;
 	writer_post(im->regd->writer, &im->change);
 }
@@ -284,7 +304,11 @@ int import_start(struct import *im, const char *folder, const char *repository)
 		return -EBUSY;
 	im->scan = scan_free(im->scan);
 	json_decref(im->failed);
-	*im = (struct import){ .regd = g, .running = true };
+	*im = (struct import){
+		.regd = g,
+		.running = true,
+		.reserve = g->conf->storage.reserve,
+	};
 	im->failed = json_array();
 	snprintf(im->folder, sizeof(im->folder), "%s", folder);
 	snprintf(im->repository, sizeof(im->repository), "%s", repository);

@@ -18,6 +18,7 @@
 #include "regd/manifest.h"
 #include "regd/overlay_impl.h"
 #include "regd/regd.h"
+#include "regd/store.h"
 
 struct overlays {
 	struct regd *regd;
@@ -57,6 +58,7 @@ int overlays_blob(struct overlays *os, enum overlay_side side, const char *repo,
     const struct oci_digest *d, struct overlay_blob *ret)
 {
 	struct meta_blob blob;
+	int r;
 
 	for (size_t i = 0; i < os->n; i++) {
 		struct overlay *o = &os->all[i];
@@ -64,8 +66,9 @@ int overlays_blob(struct overlays *os, enum overlay_side side, const char *repo,
 		if (!o->db[side] ||
 		    meta_blob_find(o->db[side], repo, d->text, &blob) < 0 || blob.bad)
 			continue;
-		if (find_place(o, o->db[side], d, ret) == 0)
-			return 0;
+		r = find_place(o, o->db[side], d, ret);
+		if (r == 0 || store_is_shortage(r))
+			return r;
 	}
 	return -ENOENT;
 }
@@ -89,7 +92,7 @@ int overlays_due(
 		r = find_place(o, o->db[OVERLAY_SCRUB], &ret->digest, &ret->blob);
 		if (r < 0)
 			ret->blob.fd = -1;
-		return r < 0 ? 1 : 0;
+		return store_is_shortage(r) ? r : r < 0 ? 1 : 0;
 	}
 	return -ENOENT;
 }

@@ -20,7 +20,7 @@
 
 /*
  * Paths below the folder are opened beneath it, so that a link that somebody put there
- * leads nowhere else.
+ * leads nowhere else.  What the setting itself names may be a link.
  */
 int overlay_open(const struct overlay *o, const char *path)
 {
@@ -30,7 +30,7 @@ int overlay_open(const struct overlay *o, const char *path)
 
 	if (o->root >= 0 && strncmp(path, o->path, n) == 0 && path[n] == '/')
 		return open_beneath(o->root, path + n + 1, flags);
-	fd = open(path, flags);
+	fd = open(path, str_eq(path, o->path) ? flags & ~O_NOFOLLOW : flags);
 	return fd < 0 ? -errno : fd;
 }
 

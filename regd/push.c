@@ -104,6 +104,7 @@ struct append {
 	uint64_t start; /* where it began */
 	uint64_t want;  /* bytes by its Content-Range; 0: unknown */
 	bool finish;    /* PUT or a single POST: commit at the end */
+	bool unknown;   /* its client was never told the session's name */
 	struct oci_digest digest;
 };
 
@@ -113,7 +114,10 @@ static void append_ended(struct call *c)
 
 	if (a->upload) {
 		a->upload->writer = NULL;
-		upload_release(a->upload);
+		if (a->unknown) /* nobody can come back to it */
+			upload_discard(a->upload);
+		else
+			upload_release(a->upload);
 	}
 	free(a);
 }
@@ -171,6 +175,7 @@ static int append_odd(struct call *c, struct append *a)
 	if (upload_truncate(a->upload, a->start) < 0)
 		return append_failed(c, a, -EIO);
 	upload_release(a->upload);
+	a->unknown = false;
 	session_headers(c, a->upload);
 	return reply_oci(c->req, 400, "SIZE_INVALID",
 	    "the body is not as long as its Content-Range");
@@ -314,6 +319,7 @@ static int append_begin(struct call *c, struct upload *u, const struct oci_diges
 		a->finish = true;
 		a->digest = *d;
 	}
+	a->unknown = c->method == HTTP_POST;
 	u->writer = c;
 	u->paused = false;
 	c->owner = a;

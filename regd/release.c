@@ -222,6 +222,15 @@ static int verify_image(
 	return r < 0 ? r : verify_refs(v, m, im, digest, depth);
 }
 
+/* Whether it is made of what references are made of: commands are built with it, for
+ * people to paste. */
+static bool is_plain(const char *s)
+{
+	return !s[strspn(s,
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "0123456789._-/:@+")];
+}
+
 /* One tag of the image stream: {"name":..., "from":{"name":"host/repo@digest"}}. */
 static int verify_tag(struct verify *v, const json_t *tag)
 {
@@ -237,6 +246,8 @@ static int verify_tag(struct verify *v, const json_t *tag)
 
 	if (!name || !at || oci_digest_parse(&d, at + 1) < 0)
 		return 0; /* nothing that could be mirrored */
+	if (!is_plain(name) || !is_plain(from))
+		return -EBADMSG;
 	str_addf(&to, ":%s-%s", v->version, name);
 	im.to = str_get(&to);
 	v->images++;
@@ -365,7 +376,7 @@ static int verify_stream(struct verify *v, const json_t *stream, struct err *err
 	const json_t *tag;
 	size_t i;
 
-	if (!json_is_array(tags) || !version)
+	if (!json_is_array(tags) || !version || !is_plain(version))
 		return err_set(
 		    err, -EBADMSG, "its " REFERENCES " is no list of images");
 	v->version = version;
@@ -373,6 +384,9 @@ static int verify_stream(struct verify *v, const json_t *stream, struct err *err
 	{
 		int r = verify_tag(v, tag);
 
+		if (r == -EBADMSG)
+			return err_set(
+			    err, r, "its " REFERENCES " names what cannot be an image");
 		if (r < 0)
 			return err_set(err, r, "cannot look it up: %s", strerror(-r));
 	}

@@ -61,6 +61,17 @@ int scan_add(struct scan *s, enum scan_kind kind, const char *repository,
 	return it->repository && (!tag || it->tag) && (!path || it->path) ? 0 : -ENOMEM;
 }
 
+/* file_read() of what somebody else put there: nothing that would have to be waited for. */
+static int read_file(const char *path, size_t max, struct str *out)
+{
+	_cleanup_(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? fd_read_all(fd, max, out) : -EINVAL;
+}
+
 int scan_item_read(const struct scan_item *it, size_t max, struct str *out)
 {
 	_cleanup_(fd_closep) int fd = -1;
@@ -68,7 +79,7 @@ int scan_item_read(const struct scan_item *it, size_t max, struct str *out)
 	int r;
 
 	if (!it->inside)
-		return file_read(it->path, max, out);
+		return read_file(it->path, max, out);
 	if (it->size > max)
 		return -EFBIG;
 	fd = open(it->path, O_RDONLY | O_CLOEXEC);
@@ -175,7 +186,7 @@ static int add_tag(struct scan *s, const char *path, const char *name, void *arg
 
 	join(link, "%s/%s/current/link", path, name);
 	/* An interrupted write leaves an empty file there: a tag that points nowhere. */
-	if (!name_is_tag(name) || file_read(link, LINK_MAX_LEN, &text) < 0 ||
+	if (!name_is_tag(name) || read_file(link, LINK_MAX_LEN, &text) < 0 ||
 	    oci_digest_parse(&d, str_get(&text)) < 0)
 		return 0;
 	return scan_add(s, SCAN_TAG, w->name, name, NULL, &d);
@@ -385,7 +396,7 @@ static int add_index(struct scan *s, struct repo_walk *w)
 	int r;
 
 	join(path, "%s/index.json", w->root);
-	r = file_read(path, INDEX_MAX, &text);
+	r = read_file(path, INDEX_MAX, &text);
 	if (r < 0)
 		return r;
 	root = json_loadb(str_get(&text), text.len, 0, NULL);

@@ -49,6 +49,12 @@ static void pace(const struct scrub *s, uint64_t start_ns, uint64_t n)
 	nanosleep(&ts, NULL);
 }
 
+/* What cannot be read counts as wrong: nobody else gets the bytes either. */
+static int unreadable(int error)
+{
+	return store_is_shortage(error) ? error : 1;
+}
+
 /* 0 when the bytes of the part of fd are what the digest says, 1 when not. */
 static int verify(
     struct scrub *s, int fd, const struct store_part *part, const struct oci_digest *d)
@@ -71,7 +77,7 @@ static int verify(
 		pace(s, start, done);
 	}
 	if (n < 0)
-		return errno == EIO ? 1 : -errno;
+		return unreadable(-errno);
 	digest_final(digest, bytes);
 	oci_digest_set(&is, d->alg, bytes);
 	return strcmp(is.text, d->text) != 0;
@@ -85,9 +91,7 @@ static void scrub_work(struct job *j)
 	uint64_t size;
 
 	fd = store_blob_open(s->regd->store, &s->digest, &size);
-	s->result = fd >= 0 ? verify(s, fd, &whole, &s->digest)
-	    : fd == -ENOENT ? 1
-			    : fd;
+	s->result = fd >= 0 ? verify(s, fd, &whole, &s->digest) : unreadable(fd);
 }
 
 /* What came in while the old bytes were read was verified on its way: the verdict is not

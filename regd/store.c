@@ -195,11 +195,15 @@ int store_upload_walk(struct store *s,
 		return -errno;
 	}
 	while ((e = readdir(dir))) {
-		/* Sessions, and what an import left half-way: see adopt(). */
-		if (strlen(e->d_name) != SESSION_MAX - 1 && e->d_name[0] != 'x')
+		/* Sessions, and what an import left half-way: see share().  Such a one may
+		 * be a second name of a file that was written years ago, and be in use. */
+		bool ours = e->d_name[0] == 'x';
+
+		if (strlen(e->d_name) != SESSION_MAX - 1 && !ours)
 			continue;
 		if (fstatat(s->uploads_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-			cb(arg, e->d_name, (uint64_t)st.st_size, st.st_mtime);
+			cb(arg, e->d_name, (uint64_t)st.st_size,
+			    ours ? st.st_ctime : st.st_mtime);
 	}
 	closedir(dir);
 	return 0;
@@ -334,7 +338,9 @@ static int copy_part(int from, int to, const struct store_part *part)
 
 		if (n == 0)
 			return -EIO; /* it got shorter */
-		if (n < 0 && (errno == EXDEV || errno == ENOSYS || errno == EINVAL)) {
+		if (n < 0 &&
+		    (errno == EXDEV || errno == ENOSYS || errno == EINVAL ||
+			errno == EOPNOTSUPP)) {
 			n = sendfile(to, from, &at, (size_t)(end - at));
 			if (n == 0)
 				return -EIO;
@@ -356,26 +362,35 @@ static void make_session(char session[SESSION_MAX])
 }
 
 /* The part as a session of ours. */
-static int copy_to_session(
-    struct store *s, int from, const struct store_part *part, const char *session)
+static int copy_to_session(struct store *s, int from, const struct store_part *part,
+    uint64_t reserve, const char *session)
 {
-	_cleanup_(fd_closep) int to = store_upload_open(s, session, true);
+	_cleanup_(fd_closep) int to = -1;
+	uint64_t room;
 
+	if (store_free_bytes(s, &room) == 0 &&
+	    (room < reserve || room - reserve < part->size))
+		return -ENOSPC;
+	to = store_upload_open(s, session, true);
 	return to < 0 ? to : copy_part(from, to, part);
 }
 
-/* The file as a session of ours: a second name of it, or a copy. */
-static int adopt(struct store *s, const char *path, int from,
-    const struct store_part *part, const char *session)
+/* The file as a session of ours that shares its bytes: 0 or -errno. */
+static int share(struct store *s, const char *path, int from, const char *session)
 {
 	_cleanup_(fd_closep) int to = -1;
+	int r;
 
 	if (linkat(AT_FDCWD, path, s->uploads_fd, session, 0) == 0)
 		return 0;
 	to = store_upload_open(s, session, true);
 	if (to < 0)
 		return to;
-	return ioctl(to, FICLONE, from) == 0 ? 0 : copy_part(from, to, part);
+	if (ioctl(to, FICLONE, from) == 0)
+		return 0;
+	r = -errno;
+	(void)store_upload_remove(s, session);
+	return r;
 }
 
 /* Verifies a session that was brought in and makes it the blob; it is gone then. */
@@ -396,13 +411,15 @@ static int seal(struct store *s, const char *session, const struct oci_digest *d
 }
 
 int store_blob_import(struct store *s, const char *path, const struct store_part *part,
-    const struct oci_digest *d, uint64_t *size)
+    const struct oci_digest *d, uint64_t reserve, uint64_t *size)
 {
-	_cleanup_(fd_closep) int from = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Not to wait for what is no file. */
+	_cleanup_(fd_closep) int from =
+	    open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	char session[SESSION_MAX];
 	struct store_part all;
 	struct stat st;
-	int r;
+	int r = -1;
 
 	if (from < 0 || fstat(from, &st) < 0)
 		return -errno;
@@ -411,8 +428,10 @@ int store_blob_import(struct store *s, const char *path, const struct store_part
 	*size = part ? part->size : (uint64_t)st.st_size;
 	all = (struct store_part){ .size = (uint64_t)st.st_size };
 	make_session(session);
-	r = part ? copy_to_session(s, from, part, session)
-		 : adopt(s, path, from, &all, session);
+	if (!part)
+		r = share(s, path, from, session);
+	if (r < 0)
+		r = copy_to_session(s, from, part ? part : &all, reserve, session);
 	if (r == 0)
 		return seal(s, session, d);
 	(void)store_upload_remove(s, session);
@@ -426,7 +445,7 @@ int store_blob_copy(struct store *s, int from, const struct store_part *part,
 	int r;
 
 	make_session(session);
-	r = copy_to_session(s, from, part, session);
+	r = copy_to_session(s, from, part, 0, session);
 	if (r == 0)
 		return seal(s, session, d);
 	(void)store_upload_remove(s, session);
@@ -449,6 +468,11 @@ int store_blob_open(struct store *s, const struct oci_digest *d, uint64_t *size)
 	}
 	*size = (uint64_t)st.st_size;
 	return fd;
+}
+
+bool store_is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
 }
 
 bool store_blob_has(struct store *s, const struct oci_digest *d, uint64_t size)

@@ -54,7 +54,7 @@ void store_upload_unlock(int fd);
 bool store_upload_wanted(int fd);
 /* 0 or -errno. */
 int store_upload_remove(struct store *s, const char *session);
-/* Calls cb for every session on disk. */
+/* Calls cb for every session on disk, with the time when it was last written or made. */
 int store_upload_walk(struct store *s,
     void (*cb)(void *arg, const char *session, uint64_t size, int64_t used),
     void *arg) _mustcheck_;
@@ -79,11 +79,12 @@ int store_blob_commit(struct store *s, const char *session, int fd,
     const struct oci_digest *d) _mustcheck_;
 /*
  * Makes the file at path, or a part of it, the blob d: a whole file by hard link where
- * possible, else by reflink or copy, after reading it to verify; blocks.  -EILSEQ when its bytes have another
- * digest.  Durable like a commit.
+ * possible, else by reflink or copy, after reading it to verify; blocks.  -EILSEQ when its
+ * bytes have another digest, -ENOSPC when a copy would leave less than reserve free.
+ * Durable like a commit.
  */
 int store_blob_import(struct store *s, const char *path, const struct store_part *part,
-    const struct oci_digest *d, uint64_t *size) _mustcheck_;
+    const struct oci_digest *d, uint64_t reserve, uint64_t *size) _mustcheck_;
 /* The same of a part of an open file, without linking: somebody else's file may change
  * under its name. */
 int store_blob_copy(struct store *s, int from, const struct store_part *part,
@@ -91,6 +92,9 @@ int store_blob_copy(struct store *s, int from, const struct store_part *part,
 /* Descriptor of a blob and its size; -ENOENT where there is none. */
 int store_blob_open(
     struct store *s, const struct oci_digest *d, uint64_t *size) _mustcheck_;
+/* Whether a blob could not be had for want of descriptors or memory, which says nothing
+ * about its file. */
+bool store_is_shortage(int error);
 /* Whether the blob's file is there and has that size. */
 bool store_blob_has(struct store *s, const struct oci_digest *d, uint64_t size);
 /* 0, -EBUSY while the digest is held, or -errno. */

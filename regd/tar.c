@@ -28,6 +28,7 @@ struct tar {
 	char meta[META_MAX]; /* of an L or x entry */
 	size_t meta_len;
 	char name[TAR_NAME_MAX]; /* from an L or x entry; "" for none */
+	bool too_long;           /* that one */
 	bool has_size;
 	uint64_t size; /* from an x entry */
 };
@@ -99,6 +100,16 @@ static void header_name(const char *h, char out[TAR_NAME_MAX])
 	out[n + strnlen(h, 100)] = '\0';
 }
 
+/* The name of the entry behind the one at hand. */
+static void take_name(struct tar *t, const char *name, size_t n)
+{
+	t->too_long = n >= TAR_NAME_MAX;
+	if (t->too_long || memchr(name, '\0', n))
+		n = 0;
+	memcpy(t->name, name, n);
+	t->name[n] = '\0';
+}
+
 /* One "length key=value\n" of a pax header: the rest, or NULL at its end. */
 static const char *pax_record(struct tar *t, const char *p, const char *end)
 {
@@ -113,12 +124,7 @@ static const char *pax_record(struct tar *t, const char *p, const char *end)
 	p++;
 	eq = memchr(p, '=', (size_t)(record + len - p));
 	if (eq && eq - p == 4 && memcmp(p, "path", 4) == 0) {
-		size_t n = (size_t)(record + len - 1 - (eq + 1));
-
-		if (n < TAR_NAME_MAX && !memchr(eq + 1, '\0', n)) {
-			memcpy(t->name, eq + 1, n);
-			t->name[n] = '\0';
-		}
+		take_name(t, eq + 1, (size_t)(record + len - 1 - (eq + 1)));
 	} else if (eq && eq - p == 4 && memcmp(p, "size", 4) == 0) {
 		t->size = 0;
 		for (p = eq + 1; *p >= '0' && *p <= '9' && !(t->size >> 58); p++)
@@ -135,11 +141,8 @@ static void take_meta(struct tar *t)
 	if (t->kind == KIND_PAX) {
 		while (p && p < end)
 			p = pax_record(t, p, end);
-	} else if (strnlen(t->meta, t->meta_len) < TAR_NAME_MAX) {
-		size_t n = strnlen(t->meta, t->meta_len);
-
-		memcpy(t->name, t->meta, n);
-		t->name[n] = '\0';
+	} else {
+		take_name(t, t->meta, strnlen(t->meta, t->meta_len));
 	}
 }
 
@@ -149,8 +152,8 @@ static void begin_file(struct tar *t, uint64_t size)
 
 	while (name[0] == '.' && name[1] == '/')
 		name += 2;
-	t->kind = t->ops->entry(t->arg, name, size) ? KIND_WANTED : KIND_SKIP;
-	t->name[0] = '\0';
+	t->kind =
+	    !t->too_long && t->ops->entry(t->arg, name, size) ? KIND_WANTED : KIND_SKIP;
 }
 
 /* The header is complete. */
@@ -180,8 +183,10 @@ static int begin_entry(struct tar *t)
 	t->padding = (unsigned)(-size & (BLOCK - 1));
 	if (type == '0' || type == '\0' || type == '7')
 		begin_file(t, size);
-	else if (t->kind == KIND_SKIP)
+	if (t->kind != KIND_PAX && t->kind != KIND_LONG_NAME) {
 		t->name[0] = '\0';
+		t->too_long = false;
+	}
 	return 0;
 }
 

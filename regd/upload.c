@@ -354,6 +354,8 @@ int upload_append(struct upload *u, const void *p, size_t n)
 
 		if (r < 0 && errno == EINTR)
 			continue;
+		if (r < 0 && errno == EDQUOT)
+			return -ENOSPC; /* the disk's quota, and none of ours */
 		if (r <= 0)
 			return r < 0 ? -errno : -EIO;
 		at += r;

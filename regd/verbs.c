@@ -257,6 +257,10 @@ static int verb_import(struct http_req *r, void *arg)
 		http_reply_error(r, 400, NULL, "that cannot be a repository's name");
 		return 0;
 	}
+	if (g->read_only) {
+		http_reply_error(r, 409, NULL, "the registry is read-only");
+		return 0;
+	}
 	e = import_start(g->import, dir, n > 0 ? repository : "");
 	if (e == -EBUSY) {
 		http_reply_error(r, 409, NULL, "an import is running");

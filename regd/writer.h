@@ -25,7 +25,8 @@ struct change {
 	bool dispensable; /* fails on a full disk, rather than take the reserve */
 	/*
 	 * On the writer's thread, inside a transaction: 0; or -errno or a positive
-	 * outcome of the caller's own, and then nothing of what it wrote is kept.
+	 * outcome of the caller's own, and then nothing of what it wrote is kept.  Called
+	 * once more where a full disk undid it, with what it left in the change.
 	 */
 	int (*apply)(struct change *c, struct db *db);
 	/* On the writer's thread, after the commit and before the next one; may be

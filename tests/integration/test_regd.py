@@ -2,13 +2,14 @@
 clients send."""
 
 import json
+import os
 import re
 import socket
 import threading
 
 import pytest
 
-from harness import free_port, run_daemon
+from harness import free_port, run_daemon, wait_until
 from regd import (EMPTY, INDEX, LIST2, MANIFEST, SCHEMA2, Client, Image, Registry, chunks,
                   descriptor, digest)
 
@@ -194,6 +195,17 @@ def test_put_that_is_repeated_after_a_lost_answer(c):
     for _ in range(2):
         a = c("PUT", f"{where}?digest={digest(b'data')}", b"")
         assert a.status == 201 and a.headers["Docker-Content-Digest"] == digest(b"data")
+
+
+def test_a_single_post_that_breaks_off_leaves_nothing(reg, c):
+    """Its client was never told how the session is called, and cannot come back to it."""
+    with socket.create_connection(("127.0.0.1", reg.port)) as s:
+        s.sendall(f"POST /v2/a/blobs/uploads/?digest={digest(b'x')} HTTP/1.1\r\nHost: x\r\n"
+                  f"Authorization: {c.headers['Authorization']}\r\nContent-Length: 1000\r\n"
+                  "\r\nxxxxx".encode())
+        wait_until(lambda: [os.path.getsize(f"{reg.root}/uploads/{u}")
+                            for u in reg.uploads()] == [5])
+    wait_until(lambda: reg.uploads() == [])
 
 
 def test_the_empty_blob(c):

@@ -4,10 +4,12 @@ test_regd.py, memory in test_regd_clients.py."""
 
 import base64
 import contextlib
+import itertools
 import json
 import os
 import random
 import re
+import resource
 import shutil
 import socket
 import sqlite3
@@ -489,6 +491,27 @@ def test_a_disk_that_fails_is_told_and_not_served(daemon, disk):
         assert c("GET", "/v2/a/manifests/y").status == 404
         c.push("a", "y", image)
     reg.d.stop()
+
+
+def test_no_descriptors_is_not_no_blob(daemon, tmp_path):
+    """A node that hears 404 goes elsewhere, and a push sends it all again."""
+    image, other = Image({"f": b"1"}), Image({"f": b"2"})
+    other.write_layout(tmp_path / "in")
+    reg = Registry(daemon, overlays=[{"path": str(tmp_path / "in"), "repository": "b"}])
+    with reg.client() as c:
+        c.push("a", "x", image)
+        since = len(reg.d.log)
+        limits = resource.prlimit(reg.d.pid, resource.RLIMIT_NOFILE)
+        used = {int(fd) for fd in os.listdir(f"/proc/{reg.d.pid}/fd")}
+        free = next(fd for fd in itertools.count() if fd not in used)
+        resource.prlimit(reg.d.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+        for repo, blob in (("a", image.layers[0]), ("b", other.layers[0])):
+            a = c("GET", f"/v2/{repo}/blobs/{digest(blob)}")
+            assert a.status == 500 and a.code == "UNKNOWN", a
+        resource.prlimit(reg.d.pid, resource.RLIMIT_NOFILE, limits)
+        c.expect_whole("a", "x", image)
+        c.expect_whole("b", "v1", other)
+    assert "damaged" not in reg.d.log[since:]
 
 
 @pytest.fixture

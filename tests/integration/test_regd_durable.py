@@ -324,6 +324,27 @@ def test_a_full_disk(daemon, small_disk):
         c.push("a", "y", Image({"f": b"other"}))
 
 
+def test_a_collection_frees_a_full_disk_at_once(daemon, small_disk):
+    """Its rows can be written with the reserve alone, which costs it no blob."""
+    reg = Registry(daemon, storage={"root": small_disk, "reserve": 0}, check_fds=False)
+    data = [os.urandom(100_000 + i) for i in range(5)]
+    with reg.client() as c:
+        for d in data:
+            c.push_blob("a", d)
+    db = sqlite3.connect(f"{small_disk}/regd.db", isolation_level=None)
+    db.execute("UPDATE blobs SET touched = 1000")
+    db.execute("BEGIN")  # a reader, so that the log grows and does not begin anew
+    assert db.execute("SELECT count(*) FROM blobs").fetchone() == (5,)
+    with open(f"{small_disk}/filler", "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(b"\0" * 4096)
+    assert os.path.exists(f"{small_disk}/regd.db-reserve")
+    a = reg.d.admin("/v1/gc", "POST", timeout=30)
+    db.close()
+    assert a.status == 200 and a.json()["blobs"] == 5, a.text
+    assert not any(os.path.exists(reg.blob_path(digest(d))) for d in data)
+
+
 def test_a_stalled_request_writes_into_no_blob_that_a_successor_made(daemon):
     """The process that is replaced still waits for the rest of a PATCH whose client has
     long come again, to the new one."""

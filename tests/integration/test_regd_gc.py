@@ -158,6 +158,26 @@ def test_the_scrubber_finds_what_rots_and_a_push_heals_it(daemon):
     assert reg.d.metrics()["okd_regd_scrub_bad_total"] == 1
 
 
+def test_a_blob_that_cannot_be_opened_holds_up_no_others(daemon):
+    reg = Registry(daemon, scrub={"interval": "1d"})
+    odd, rotten = os.urandom(1000), os.urandom(1001)
+    with reg.client() as c:
+        for data in (odd, rotten):
+            c.push_blob("a", data)
+        os.unlink(reg.blob_path(digest(odd)))
+        os.mkdir(reg.blob_path(digest(odd)))
+        with open(reg.blob_path(digest(rotten)), "r+b") as f:
+            f.write(b"rot!")
+        age(reg)
+        wait_until(lambda: reg.d.status()["regd"]["bad_blobs"] == 2, timeout=20)
+        os.rmdir(reg.blob_path(digest(odd)))
+        for data in (odd, rotten):
+            assert c("GET", f"/v2/a/blobs/{digest(data)}").status == 404
+            c.push_blob("a", data)
+            assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
+    assert reg.d.status()["regd"]["bad_blobs"] == 0
+
+
 def test_a_push_while_the_scrubber_reads_the_damaged_bytes_counts(daemon):
     """The verdict is about bytes that are not there any more."""
     reg = Registry(daemon, scrub={"interval": "1d", "rate": 65536})
@@ -182,6 +202,7 @@ def test_a_push_while_the_scrubber_reads_the_damaged_bytes_counts(daemon):
 def test_read_only_by_verb(daemon):
     reg = Registry(daemon)
     assert reg.d.admin("/v1/read-only", "POST").json() == {"read_only": True}
+    assert reg.d.admin("/v1/import?dir=/nowhere", "POST").status == 409
     with reg.client() as c:
         assert c("POST", "/v2/a/blobs/uploads/", b"").status == 405
         assert reg.d.admin("/v1/read-only?on=0", "POST").status == 200

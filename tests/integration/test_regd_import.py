@@ -7,9 +7,14 @@ import subprocess
 
 import pytest
 
+import test_clock
+import test_regd_durable
+import test_regd_pipeline
 from harness import free_port, wait_until
 from regd import EMPTY, MANIFEST, SCHEMA2, Client, Image, Registry, digest
 
+clock = test_clock.clock  # the fixtures
+small_disk = test_regd_durable.small_disk
 pytestmark = pytest.mark.threads
 
 
@@ -17,6 +22,11 @@ def import_folder(reg, path, repository=None):
     more = f"&repository={repository}" if repository else ""
     a = reg.d.admin(f"/v1/import?dir={path}{more}", "POST")
     assert a.status == 202, a
+    return imported(reg)
+
+
+def imported(reg):
+    """What came of an import, once it is over."""
     return wait_until(lambda: (lambda s: not s["running"] and s)(
         reg.d.admin("/v1/import").json()), timeout=20)
 
@@ -161,6 +171,56 @@ def test_what_is_there_already_counts_anew_and_is_whole(daemon, tmp_path):
         c.expect_whole("a/b", "v1", image)
 
 
+@test_clock.pytestmark
+def test_files_of_long_ago_are_no_idle_uploads(daemon, clock, tmp_path):
+    """A hard link keeps its file's time; what is idle is looked for while one is verified."""
+    disk = test_regd_pipeline.Disk(tmp_path)
+    image = Image({"f": os.urandom(5000)})
+    image.write_layout(tmp_path / "in", tag="v1")
+    for folder, _, names in os.walk(tmp_path / "in"):
+        for name in names:
+            os.utime(os.path.join(folder, name), (1000, 1000))
+    reg = Registry(daemon, env={**clock.env, **disk.env, "LD_PRELOAD": ":".join(
+        (clock.env["LD_PRELOAD"], disk.env["LD_PRELOAD"]))})
+    idle = f"{reg.root}/uploads/00000000-0000-0000-0000-000000000000"
+    with disk.holds("pread.import"):
+        assert reg.d.admin(f"/v1/import?dir={tmp_path}/in&repository=a/b", "POST").status == 202
+        wait_until(lambda: len(reg.uploads()) == 1)
+        (adopted,) = reg.uploads()
+        with open(idle, "wb") as f:
+            os.utime(f.fileno(), (1000, 1000))
+        clock.boot(11 * 60)
+        reg.d.log_contains("upload 00000000-0000-0000-0000-000000000000 expired")
+        with reg.client() as c:
+            assert c("GET", "/v2/").status == 200
+        assert reg.uploads() == [adopted]
+    found = imported(reg)
+    assert not found["failed"] and not found["error"], found
+    with reg.client() as c:
+        c.expect_whole("a/b", "v1", image)
+    assert reg.uploads() == []
+
+
+def test_what_is_no_file_is_not_waited_for(daemon, tmp_path):
+    image, odd = Image({"f": b"1"}), Image({"f": b"2"})
+    image.write_layout(tmp_path / "in", tag="v1")
+    sha256 = tmp_path / "in" / "blobs" / "sha256"
+    os.mkfifo(sha256 / digest(odd.layers[0])[7:])
+    base = tmp_path / "oc" / "v2" / "a"
+    os.makedirs(base / "blobs")
+    os.makedirs(base / "manifests")
+    os.mkfifo(base / "manifests" / odd.digest)
+    os.mkfifo(tmp_path / "mirror_000001.tar")
+    reg = Registry(daemon)
+    found = import_folder(reg, tmp_path / "in", "a/b")
+    assert [f["digest"] for f in found["failed"]] == [digest(odd.layers[0])], found
+    with reg.client() as c:
+        c.expect_whole("a/b", "v1", image)
+    found = import_folder(reg, tmp_path / "oc")
+    assert [f["digest"] for f in found["failed"]] == [odd.digest], found
+    assert import_folder(reg, tmp_path)["error"]
+
+
 def test_an_import_counts_against_quotas(daemon, tmp_path):
     image = Image({"f": os.urandom(5000)})
     image.write_layout(tmp_path / "in", tag="v1")
@@ -168,3 +228,22 @@ def test_an_import_counts_against_quotas(daemon, tmp_path):
     found = import_folder(reg, tmp_path / "in", "a/b")
     assert [f["digest"] for f in found["failed"]] == [digest(image.layers[0])], found
     assert "quota" in found["failed"][0]["reason"].lower()
+    # Where it had to be copied that would be space that nobody has a use for.
+    assert not os.path.exists(reg.blob_path(digest(image.layers[0])))
+    assert os.path.exists(reg.blob_path(digest(image.config)))
+
+
+def test_a_copy_leaves_the_reserve(daemon, small_disk, tmp_path):
+    """Nothing can be linked there, so that the disk would be full."""
+    images = [Image({"f": os.urandom(12_000_000)}) for _ in range(3)]
+    for i, image in enumerate(images):
+        image.write_layout(tmp_path / f"in{i}", tag="v1")
+    reg = Registry(daemon, storage={"root": small_disk, "reserve": "20MiB"}, check_fds=False)
+    failed = [f for i in range(3)
+              for f in import_folder(reg, tmp_path / f"in{i}", f"a/r{i}")["failed"]]
+    assert [f["digest"] for f in failed] == [digest(i.layers[0]) for i in images[1:]], failed
+    st = os.statvfs(small_disk)
+    assert st.f_bavail * st.f_frsize >= 20 << 20
+    with reg.client() as c:
+        c.expect_whole("a/r0", "v1", images[0])
+    assert os.listdir(f"{small_disk}/uploads") == []

@@ -266,6 +266,17 @@ def test_an_archive_of_oc_mirror_in_place(daemon, tmp_path, fmt):
         assert c("HEAD", where).headers["Content-Length"] == str(len(layer))
 
 
+def test_an_archive_by_a_link_of_the_admin(daemon, tmp_path):
+    image = Image({"f": os.urandom(3000)})
+    write_archive(tmp_path / "mirror_000001.tar", distribution_files({("a/b", "v1"): image}))
+    os.symlink("mirror_000001.tar", tmp_path / "latest")
+    reg = Registry(daemon, overlays=[{"type": "archive", "path": str(tmp_path / "latest")}])
+    (status,) = served(reg)
+    assert status["state"] == "served", status
+    with reg.client() as c:
+        c.expect_whole("a/b", "v1", image)
+
+
 def test_an_archive_in_several_files_is_imported(daemon, tmp_path):
     images = {("a/b", f"v{i}"): Image({"f": os.urandom(1000 + i)}) for i in range(40)}
     files = list(distribution_files(images).items())

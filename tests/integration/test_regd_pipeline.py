@@ -2,9 +2,12 @@
 at, what was acknowledged is right and durable, and what was not leaves nothing."""
 
 import contextlib
+import fcntl
 import http.client
 import os
+import signal
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -13,7 +16,7 @@ import jumpclock
 import test_regd_durable
 import variant
 from harness import wait_until
-from regd import Registry, chunks, digest
+from regd import Image, Registry, chunks, digest
 
 small_disk = test_regd_durable.small_disk
 pytestmark = pytest.mark.threads
@@ -174,18 +177,55 @@ def test_a_client_that_goes_while_the_hash_lags_comes_back(daemon, disk):
         assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
 
 
+def followed(reg, c, where):
+    """Whether the digest has come to the end of what was written: no stretch of the file is
+    on its way.  Between two of them there is none for a moment, but there are two at most."""
+    path = f"{reg.root}/uploads/{where.rsplit('/', 1)[1]}"
+    for _ in range(4):
+        names = [f"/proc/{reg.d.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{reg.d.pid}/fd")]
+        if sum(os.path.exists(n) and os.path.realpath(n) == path for n in names) != 1:
+            return False
+        assert c("GET", "/v2/").status == 200
+    return True
+
+
+def in_one_piece(reg, c, where, data):
+    """A PATCH of a few KiB that is all there when it is looked at."""
+    os.kill(reg.d.pid, signal.SIGSTOP)
+    try:
+        c.c.putrequest("PATCH", where)
+        c.c.putheader("Authorization", c.headers["Authorization"])
+        c.c.putheader("Content-Length", str(len(data)))
+        c.c.endheaders(data)
+        wait_until(lambda: fcntl.ioctl(c.c.sock, termios.TIOCOUTQ, bytes(4)) == bytes(4))
+    finally:
+        os.kill(reg.d.pid, signal.SIGCONT)
+    response = c.c.getresponse()
+    assert response.status == 202, response.read()
+    response.read()
+
+
 def test_what_is_taken_back_counts_for_nothing(daemon):
-    """More came than Content-Range said, and was followed by the digest already."""
+    """More came than Content-Range said, and was followed by the digest already; what comes
+    instead is there at once as far as that got, so that it has no reason to look back."""
     reg = Registry(daemon)
-    data = noise(12 * MIB)
-    half = len(data) // 2
-    with reg.client() as c:
+    data = noise(4 * MIB)
+    edge = MIB - 4096  # too little to be followed
+    with reg.client() as c, reg.client() as other:
         where = c.start("a")
-        assert c("PATCH", where, data[:half]).status == 202
-        a = c("PATCH", where, chunks(bytes(4 * half)), Content_Range=f"{half}-{half + 9}")
+        assert c("PATCH", where, data[:edge]).status == 202
+
+        def too_much():
+            yield bytes(8192)
+            wait_until(lambda: size(other, where) == edge + 8192)
+            wait_until(lambda: followed(reg, other, where))
+            yield b"and a byte"
+
+        a = c("PATCH", where, too_much(), Content_Range=f"{edge}-{edge + 9}")
         assert a.status == 400 and a.code == "SIZE_INVALID", a
-        assert size(c, where) == half
-        assert c("PATCH", where, data[half:]).status == 202
+        assert size(c, where) == edge
+        in_one_piece(reg, c, where, data[edge:edge + 32768])
+        assert c("PATCH", where, data[edge + 32768:]).status == 202
         assert c("PUT", f"{where}?digest={digest(data)}", b"").status == 201
         assert c("GET", f"/v2/a/blobs/{digest(data)}").body == data
 
@@ -311,6 +351,33 @@ def test_a_disk_that_fills_up_in_the_middle(daemon, disk, small_disk):
             assert room(small_disk) > 18 * MIB
         assert c("GET", f"/v2/a/blobs/{digest(small)}").body == small
         c.push_blob("a", noise(3 * MIB))
+
+
+def test_a_file_system_that_copies_no_ranges(daemon, disk, tmp_path):
+    """What is mounted from an overlay is copied another way then."""
+    image = Image({"f": noise(MIB)})
+    image.write_layout(tmp_path / "in")
+    reg = Registry(daemon, env=disk.env,
+                   overlays=[{"path": str(tmp_path / "in"), "repository": "old"}])
+    with reg.client() as c, disk.holds("copy_file_range.fail"):
+        for blob in image.blobs:
+            a = c("POST", f"/v2/new/blobs/uploads/?mount={digest(blob)}&from=old", b"")
+            assert a.status == 201, a
+        c.push_manifest("new", "v1", image.manifest)
+        c.expect_whole("new", "v1", image)
+    assert reg.uploads() == []
+
+
+def test_the_disks_own_quota_is_the_disks(daemon, disk):
+    """Nothing of the registry's quotas would help, and there are none."""
+    reg = Registry(daemon, env=disk.env)
+    with reg.client() as c:
+        where = c.start("a")
+        with disk.holds("pwrite.fail"):
+            a = c("PATCH", where, b"x")
+        assert a.status == 507 and "disk has no room" in a.body.decode(), a
+        assert reg.uploads() == []
+        c.push_blob("a", b"x")
 
 
 def test_many_at_once(daemon):

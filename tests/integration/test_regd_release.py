@@ -194,6 +194,20 @@ def test_what_is_no_release(release):
     assert release.d.admin("/v1/verify-release").status == 400
 
 
+@pytest.mark.parametrize("version, name, source", [
+    ("4.5.1", "$(reboot)", "quay.io/x"), ("4.5.1", "part0", "quay.io/x;reboot;"),
+    ("4.5.1\nreboot", "part0", "quay.io/x"), ("4.5.1", "part0", "\u001b[2Jquay.io/x")])
+def test_no_command_is_made_of_what_is_no_reference(release, version, name, source):
+    """Somebody is to paste it."""
+    stream = {"kind": "ImageStream", "metadata": {"name": version}, "spec": {"tags": [
+        {"name": name, "from": {"kind": "DockerImage", "name": f"{source}@sha256:{'0' * 64}"}}]}}
+    with release.client() as c:
+        c.push(REPO, "4.5.1", Image(
+            {"release-manifests/image-references": json.dumps(stream).encode()}, SCHEMA2))
+    a = verify(release, "4.5.1")
+    assert a.status == 422 and "reboot" not in a.text and "quay.io/x" not in a.text, a.text
+
+
 # --- what an install needs ---------------------------------------------------------------
 
 

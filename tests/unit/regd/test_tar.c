@@ -66,6 +66,63 @@ TEST(long_names_of_pax)
 	str_deinit(&names);
 }
 
+/* A header of kind type with a body of size bytes behind it. */
+static void header(char block[512], char type, const char *name, unsigned size)
+{
+	unsigned sum = 0;
+
+	memset(block, 0, 512);
+	strcpy(block, name);
+	snprintf(block + 124, 12, "%011o", size);
+	memset(block + 148, ' ', 8);
+	block[156] = type;
+	for (unsigned i = 0; i < 512; i++)
+		sum += (unsigned char)block[i];
+	snprintf(block + 148, 8, "%06o", sum);
+}
+
+/* An entry whose name of n bytes stands in front of it, as kind type has it. */
+static void named(struct tar *t, char type, unsigned n)
+{
+	char block[512], body[4096] = "";
+	struct str record = STR_INIT;
+	unsigned len = n + 1;
+
+	if (type == 'x') {
+		len = n + (unsigned)strlen("1234 path=\n");
+		str_addf(&record, "%u path=", len);
+		CHECK(record.len == strlen("1234 path="));
+	}
+	for (unsigned i = 0; i < n; i++)
+		str_addc(&record, 'n');
+	str_addc(&record, type == 'x' ? '\n' : '\0');
+	memcpy(body, str_get(&record), record.len);
+	header(block, type, "meta", len);
+	CHECK(tar_feed(t, block, 512) == 0);
+	CHECK(tar_feed(t, body, (len + 511) / 512 * 512) == 0);
+	header(block, '0', "short", 0);
+	CHECK(tar_feed(t, block, 512) == 0);
+	header(block, '0', "next", 0);
+	CHECK(tar_feed(t, block, 512) == 0);
+	str_deinit(&record);
+}
+
+TEST(names_that_are_too_long_are_passed_over)
+{
+	static const char types[] = { 'L', 'x' };
+	struct tar *t;
+
+	for (size_t i = 0; i < sizeof(types); i++) {
+		str_reset(&names);
+		CHECK(tar_new(&t, &ops, NULL) == 0);
+		named(t, types[i], TAR_NAME_MAX - 1);
+		named(t, types[i], TAR_NAME_MAX);
+		CHECK(str_eq(str_get(&names), "nnn1023:0 nex4:0 nex4:0 "));
+		tar_free(t);
+	}
+	str_deinit(&names);
+}
+
 TEST(what_is_none)
 {
 	char block[512];
