@@ -94,6 +94,16 @@ void query_limit(const struct query_env *env, struct query *q, const uint8_t *in
 	writer_finish(&w, env, q, cookie ? DNS_BADCOOKIE : DNS_NOERROR, 0);
 }
 
+/* AA is about the name that was asked for (RFC 1035, 4.1.1), which is ours when a chain began
+ * here.  AD is about every record of the answer (RFC 4035, 3.2.3), so not with such a chain;
+ * who gets it at all says RFC 6840, 5.7. */
+static unsigned upstream_flags(const struct query *q, const struct answer *a)
+{
+	if (q->chase_at)
+		return DNS_AA;
+	return a->ad && (q->edns_do || q->flags & DNS_AD) ? DNS_AD : 0;
+}
+
 void query_upstream(const struct query_env *env, struct query *q, const uint8_t *in,
     uint8_t *out, size_t out_max, const struct answer_aged *g)
 {
@@ -119,7 +129,5 @@ void query_upstream(const struct query_env *env, struct query *q, const uint8_t 
 		w.answers += a->n_answer;
 		w.authority += a->n_authority;
 	}
-	/* RFC 6840, 5.7 */
-	writer_finish(&w, env, q, a->rcode,
-	    a->ad && (q->edns_do || q->flags & DNS_AD) ? DNS_AD : 0);
+	writer_finish(&w, env, q, a->rcode, upstream_flags(q, a));
 }

@@ -416,6 +416,19 @@ def test_a_local_alias_leads_outside(daemon, upstream):
     assert set(u.names()) == {"www.example.org."} and len(u.seen) == 1
 
 
+def test_the_flags_of_a_chain_that_leads_outside(daemon, upstream):
+    """AA is about the name that was asked for, AD about every record."""
+    u = upstream(lambda q, proto: reply(q, f"{q.question[0].name} 60 IN A 10.0.0.7",
+                                        flags=dns.flags.AD))
+    _, p = serve(daemon, u, records=["alias CNAME www.example.org."])
+    for send in (udp, tcp, udp):  # by the upstream, then from the cache
+        answer = send(p, query("alias.okd.example.com", want_dnssec=True))
+        assert len(answer.answer) == 2
+        assert answer.flags & dns.flags.AA and not answer.flags & dns.flags.AD
+    answer = udp(p, query("www.example.org", want_dnssec=True))
+    assert answer.flags & dns.flags.AD and not answer.flags & dns.flags.AA
+
+
 def test_the_same_question_is_asked_once(daemon, upstream):
     u = upstream(lambda q, proto: None)
     d, p = serve(daemon, u)
