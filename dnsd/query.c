@@ -369,10 +369,10 @@ static bool step_answer(
 	return true;
 }
 
-/* Templates come first for an alias's target too.  True when the chain has ended, or goes
- * on at the alias of a template (*on). */
+/* Templates come first for an alias's target too.  True when the chain has ended, with the
+ * last name's rcode (RFC 6604, 3), or goes on at the alias of a template (*on). */
 static __attribute__((noinline)) bool step_template(const struct query_env *env,
-    struct query *q, struct step *s, struct writer *w, bool *on)
+    struct query *q, struct step *s, struct writer *w, unsigned *rcode, bool *on)
 {
 	struct writer before = *w;
 	struct template_match m;
@@ -401,6 +401,8 @@ static __attribute__((noinline)) bool step_template(const struct query_env *env,
 	*on = cname && !w->truncated;
 	if (*on)
 		step_to(s, w, cname);
+	else
+		*rcode = m.template->rcode;
 	return true;
 }
 
@@ -428,7 +430,7 @@ static bool follow(const struct query_env *env, struct query *q, struct step *s,
 		/* Pointers do not reach further. */
 		if (w->truncated || s->at > 0x3fff || is_loop(s, w, seen, chain))
 			return false;
-		if (env->templates && step_template(env, q, s, w, &on)) {
+		if (env->templates && step_template(env, q, s, w, rcode, &on)) {
 			if (on)
 				continue;
 			return false;

@@ -206,6 +206,22 @@ def test_aliases_lead_to_templates(daemon, upstream):
     assert set(u.names()) == {"www.example.org."}
 
 
+def test_an_aliases_rcode_is_its_targets(daemon):
+    """RFC 6604: what a chain leads to does or does not exist."""
+    soa = "{{ .Zone }} 60 IN SOA ns.{{ .Zone }} h.{{ .Zone }} 1 60 60 60 60"
+    p = serve(daemon,
+              {"zones": ["gone.example.net"], "rcode": "NXDOMAIN", "authority": [soa]},
+              {"zones": ["on.example.net"],
+               "answer": ["{{ .Name }} 60 IN CNAME x.gone.example.net."]},
+              records=["one CNAME x.gone.example.net.", "two CNAME x.on.example.net."])
+    for name, chain in (("one.okd", 1), ("two.okd", 2)):
+        answer = udp(p, query(f"{name}.example.com"))
+        assert rcode(answer) == "NXDOMAIN" and len(answer.answer) == chain
+        assert str(answer.authority[0].name) == "gone.example.net."
+    assert rcode(udp(p, query("x.on.example.net"))) == "NXDOMAIN"
+    assert rcode(udp(p, query("one.okd.example.com", "CNAME"))) == "NOERROR"
+
+
 def test_the_caches_bounds_hold_for_templates(daemon):
     p = serve(daemon, GUIDE, {"zones": ["t.example.net"], "type": "A",
                               "match": [r"^(?P<n>[0-9]+)\."],
