@@ -162,25 +162,21 @@ struct udp_waiter {
 	union control control;
 };
 
-/* False when the reply is not to be sent; it may be another now, in out. */
-static __attribute__((noinline)) bool limit(const struct server_env *env,
+/* What becomes of the reply: with RRL_SLIP it is another, in out. */
+static __attribute__((noinline)) enum rrl_verdict limit(const struct server_env *env,
     const struct sockaddr *peer, struct query *q, const uint8_t *in, uint8_t *out)
 {
 	struct query_env qe = { .recursion = env->recursion };
+	enum rrl_verdict v = rrl_check(
+	    env->rrl, &env->settings->rrl, peer, q, clock_boot_ns() / 1000000);
 
-	switch (rrl_check(
-	    env->rrl, &env->settings->rrl, peer, q, clock_boot_ns() / 1000000)) {
-	case RRL_SEND:
-		return true;
-	case RRL_SLIP:
+	if (v == RRL_SLIP) {
 		counter_add(&env->stats->rrl_slipped, 1);
 		query_limit(&qe, q, in, out, QUERY_UDP_OUT);
-		return true;
-	case RRL_DROP:
-		break;
+	} else if (v == RRL_DROP) {
+		counter_add(&env->stats->rrl_dropped, 1);
 	}
-	counter_add(&env->stats->rrl_dropped, 1);
-	return false;
+	return v;
 }
 
 static void on_reply(struct forward_waiter *fw, const uint8_t *msg, size_t n)
@@ -192,11 +188,12 @@ static void on_reply(struct forward_waiter *fw, const uint8_t *msg, size_t n)
 	uint8_t limited[QUERY_UDP_OUT];
 
 	if (n && _unlikely_(env->settings->rrl.rate)) {
-		size_t whole = fw->q.reply_len;
+		enum rrl_verdict v =
+		    limit(env, &w->peer.sa, &fw->q, fw->head, limited);
 
-		if (!limit(env, &w->peer.sa, &fw->q, fw->head, limited))
+		if (v == RRL_DROP)
 			n = 0;
-		else if (fw->q.reply_len != whole)
+		else if (v == RRL_SLIP)
 			iov = (struct iovec){ limited, fw->q.reply_len };
 	}
 	w->msg.msg_iov = &iov;
@@ -285,7 +282,7 @@ static size_t answer(struct udp_batch *b, unsigned i, const struct server_env *e
 	if (_unlikely_(o == QUERY_WILDCARD))
 		return wait_for_upstream(b, i, env, &q, true);
 	if (_unlikely_(env->settings->rrl.rate) &&
-	    !limit(env, &b->peer[i].sa, &q, b->buf[i], b->buf[i]))
+	    limit(env, &b->peer[i].sa, &q, b->buf[i], b->buf[i]) == RRL_DROP)
 		return 0;
 	if (_unlikely_(qe.refuse))
 		counter_add(&env->stats->not_allowed, 1);
