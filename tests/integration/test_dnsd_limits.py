@@ -80,14 +80,16 @@ def test_every_kind_of_reply_has_the_cookie(daemon, upstream):
 FAR = "10.253.7.1"
 SEND = """
 import socket, sys
-port, *messages = sys.stdin.read().split()
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+port, silent, want, *messages = sys.stdin.read().split()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s, \\
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
+    upstream.bind((sys.argv[1], int(silent)))
     s.bind((sys.argv[1], 0))
-    s.settimeout(0.5)
+    s.settimeout(20 if int(want) else 0.5)
     for m in messages:
         s.sendto(bytes.fromhex(m), (sys.argv[1], int(port)))
     try:
-        while True:
+        for i in range(int(want) or 1000000):
             print(s.recv(65535).hex())
     except TimeoutError:
         pass
@@ -109,18 +111,19 @@ def far_fixture():
         netns.ip("netns", "del", name)
 
 
-def replies(far, port, messages):
-    """The replies that come to messages sent at once, until none comes any more."""
+def replies(far, port, messages, silent=0, want=0):
+    """The replies that come to messages sent at once: as many as are wanted, or until none
+    comes any more.  Meanwhile an upstream at the port silent says nothing."""
+    lines = [str(port), str(silent), str(want), *(m.to_wire().hex() for m in messages)]
     done = subprocess.run([*far, sys.executable, "-c", SEND, FAR], text=True, check=True,
-                          input="\n".join([str(port), *(m.to_wire().hex() for m in messages)]),
-                          capture_output=True, timeout=30)
+                          input="\n".join(lines), capture_output=True, timeout=30)
     return [dns.message.from_wire(bytes.fromhex(x)) for x in done.stdout.split()]
 
 
-def limited(daemon, far, **rrl):
+def limited(daemon, far, config=None, **rrl):
     p = free_port()
-    d = daemon("dnsd", {"listen": [f"{FAR}:{p}"], "workers": 1, "rrl": {"rate": 5, **rrl}},
-               wrapper=far)
+    d = daemon("dnsd", {"listen": [f"{FAR}:{p}"], "workers": 1, "rrl": {"rate": 5, **rrl},
+                        **(config or {})}, wrapper=far)
     return d, p
 
 
@@ -145,6 +148,20 @@ def test_random_names_that_do_not_exist_are_alike(daemon, far):
     got = replies(far, p, [query(f"n{i}.okd.example.com") for i in range(30)])
     assert 5 <= len(got) <= 10 and all(rcode(r) == "NXDOMAIN" for r in got)
     assert d.metrics()["okd_dnsd_rrl_dropped_total"] == 30 - len(got)
+
+
+def test_a_reply_that_is_as_long_cut_short_is_cut_too(daemon, far):
+    """An upstream's failure has no records; all of them come at the same time."""
+    silent = free_port()
+    d, p = limited(daemon, far, slip=1, config={"forward": {
+        "to": [f"{FAR}:{silent}"], "find_loops": False, "timeout": "300ms",
+        "attempt": "300ms"}})
+    asked = [query("www.example.org") for _ in range(30)]
+    got = replies(far, p, asked, silent=silent, want=len(asked))
+    whole = [r for r in got if rcode(r) == "SERVFAIL"]
+    cut = [r for r in got if r.flags & dns.flags.TC]
+    assert 5 <= len(whole) <= 10 and len(whole) + len(cut) == len(asked)
+    assert d.metrics()["okd_dnsd_rrl_slipped_total"] == len(cut)
 
 
 def test_who_has_a_valid_cookie_is_not_limited(daemon, far):
