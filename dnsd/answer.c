@@ -524,6 +524,25 @@ size_t answer_size(const struct answer *a)
 	    (a->n_answer + (size_t)a->n_authority) * sizeof(a->records[0]);
 }
 
+uint8_t answer_denied_at(const struct answer *a)
+{
+	unsigned n = a->n_answer;
+
+	for (; n < (unsigned)a->n_answer + a->n_authority; n++) {
+		const struct answer_record *r = &a->records[n];
+		unsigned at;
+
+		if (get16(a->body + r->ttl - 4) != DNS_SOA ||
+		    r->pointer == ANSWER_NO_POINTER)
+			continue;
+		at = get16(a->body + r->pointer) & 0x3fffu;
+		/* Behind the question stands the target of an alias. */
+		return at < DNS_HEADER + (unsigned)a->qname_len ? (uint8_t)(at - DNS_HEADER)
+							   : 0;
+	}
+	return 0;
+}
+
 int answer_new_error(
     struct answer **ret, size_t qname_len, unsigned rcode, uint32_t ttl)
 {

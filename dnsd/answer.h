@@ -62,6 +62,8 @@ struct answer *answer_free(struct answer *a);
 DEFINE_FREEP(answer)
 struct answer *answer_copy(const struct answer *a); /* NULL without memory */
 size_t answer_size(const struct answer *a);         /* bytes of memory */
+/* Where in the question's name the zone begins whose SOA denies it; 0 where none does. */
+uint8_t answer_denied_at(const struct answer *a);
 /* A failure of our own making. */
 int answer_new_error(
     struct answer **ret, size_t qname_len, unsigned rcode, uint32_t ttl) _mustcheck_;

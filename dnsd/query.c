@@ -448,13 +448,23 @@ static bool follow(const struct query_env *env, struct query *q, struct step *s,
 	return false;
 }
 
+/* Where the name that a wildcard hangs below begins, when the answer is one's. */
+static uint8_t wildcard_at(const struct query *q, const struct zone_name *found)
+{
+	const uint8_t *wire = zone_name_wire(found);
+
+	return wire[0] == 1 && wire[1] == '*' ? (uint8_t)(q->name.len + 2 - found->len)
+					      : 0;
+}
+
 static enum query_outcome answer_nodata(const struct query_env *env, struct query *q,
     const struct zone_apex *soa, const uint8_t *in, uint8_t *out, size_t out_max)
 {
 	struct writer w;
 
+	q->source_at = (uint8_t)(q->name.len - soa->len);
 	writer_init(&w, env, q, in, out, out_max);
-	if (write_soa(&w, soa, (unsigned)(DNS_HEADER + q->name.len - soa->len)))
+	if (write_soa(&w, soa, (unsigned)(DNS_HEADER + q->source_at)))
 		w.authority++;
 	writer_finish(&w, env, q, DNS_NOERROR, DNS_AA);
 	return QUERY_ANSWERED;
@@ -469,10 +479,13 @@ static enum query_outcome answer_step(const struct query_env *env, struct query 
 
 	writer_init(&w, env, q, in, out, out_max);
 	if (_likely_(s->found)) {
+		q->source_at = wildcard_at(q, s->found);
 		if (!step_answer(env, q, s, &w) && follow(env, q, s, &w, &rcode))
 			return QUERY_FORWARD;
 	} else if (s->apex != ZONE_NO_APEX) {
 		rcode = DNS_NXDOMAIN;
+		q->source_at =
+		    (uint8_t)(q->name.len - env->zone->apexes[s->apex].len);
 		write_negative(&w, env->zone, s->apex, s->name, s->at);
 	}
 	writer_finish(&w, env, q, rcode, DNS_AA);
@@ -549,6 +562,7 @@ static __attribute__((noinline)) enum query_outcome answer_templates(
 
 	switch (template_find(env->templates, &q->name, q->class, q->type, &m)) {
 	case TEMPLATE_MATCH:
+		q->source_at = (uint8_t)(q->name.len - m.zone->name.len);
 		if (m.template->ederror)
 			set_ederror(q, m.template);
 		writer_init(&w, env, q, in, out, out_max);

@@ -97,6 +97,7 @@ enum parsed query_parse(struct query *q, const uint8_t *in, size_t n)
 	q->cookie_len = 0;
 	q->cookie_valid = false;
 	q->options_len = q->ederror_len = 0;
+	q->source_at = 0;
 	q->udp_size = q->bufsize = DNS_UDP_PLAIN;
 	q->rcode = 0;
 	q->chase_at = 0;

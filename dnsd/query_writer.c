@@ -129,5 +129,7 @@ void query_upstream(const struct query_env *env, struct query *q, const uint8_t 
 		w.answers += a->n_answer;
 		w.authority += a->n_authority;
 	}
+	if (a->rcode == DNS_NXDOMAIN && !q->chase_at)
+		q->source_at = answer_denied_at(a);
 	writer_finish(&w, env, q, a->rcode, upstream_flags(q, a));
 }

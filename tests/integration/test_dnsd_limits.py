@@ -143,11 +143,21 @@ def test_alike_replies_to_a_network_are_limited(daemon, far):
         ["192.168.120.101"]]
 
 
-def test_random_names_that_do_not_exist_are_alike(daemon, far):
-    d, p = limited(daemon, far, slip=0)
-    got = replies(far, p, [query(f"n{i}.okd.example.com") for i in range(30)])
-    assert 5 <= len(got) <= 10 and all(rcode(r) == "NXDOMAIN" for r in got)
+@pytest.mark.parametrize("rdtype", ["A", "AAAA"])
+@pytest.mark.parametrize("name,code", [
+    ("n{}.okd.example.com", "NXDOMAIN"), ("a.n{}.okd.example.com", "NXDOMAIN"),
+    ("n{}.apps.okd.example.com", "NOERROR"), ("a.n{}.apps.okd.example.com", "NOERROR"),
+    ("a.n{}.t.example.net", "NOERROR")])
+def test_random_names_are_alike(daemon, far, name, code, rdtype):
+    """Those that do not exist, and those of a wildcard or a template, with one random label
+    or with more."""
+    d, p = limited(daemon, far, slip=0, config={"template": [{
+        "zones": ["t.example.net"], "type": "A", "answer": ["{{ .Name }} A 10.0.0.1"]}]})
+    got = replies(far, p, [query(name.format(i), rdtype) for i in range(30)])
+    assert 5 <= len(got) <= 10 and all(rcode(r) == code for r in got)
     assert d.metrics()["okd_dnsd_rrl_dropped_total"] == 30 - len(got)
+    # A name with records of its own is not one of them.
+    assert len(replies(far, p, [query(NAME)])) == 1
 
 
 def test_a_reply_that_is_as_long_cut_short_is_cut_too(daemon, far):

@@ -133,6 +133,40 @@ TEST(that_there_is_none)
 	KEPT("0 0 0 3", "www.example.org.", DNS_A, 3, NONE, NONE);
 }
 
+/* Where the zone begins that denies a name, in the name's text. */
+static int denied_at(
+    const char *qname, const char *const *answers, const char *const *authority)
+{
+	struct answer_question q = { .name = name(qname), .type = DNS_A };
+	static struct message sent, m;
+	struct answer *a;
+	int at;
+
+	ask(&sent, qname, DNS_A, DNS_RD);
+	reply(&m, &sent, DNS_NXDOMAIN, answers, authority);
+	if (answer_new(&a, m.b, m.n, &q, &limits) < 0)
+		return -1;
+	at = answer_denied_at(a);
+	answer_free(a);
+	return at;
+}
+
+TEST(the_zone_that_denies_a_name)
+{
+#define DENIED(zone) LINES(zone " 900 IN SOA ns.example.org. root.example.org. 1 2 3 4 30")
+	CHECK(denied_at("a.b.example.org.", NONE, DENIED("example.org.")) == 4);
+	CHECK(denied_at("a.b.example.org.", NONE, DENIED("b.example.org.")) == 2);
+	CHECK(denied_at("example.org.", NONE, DENIED("example.org.")) == 0);
+	CHECK(denied_at("a.b.example.org.", NONE, NONE) == 0);
+	/* Of an alias it denies the target. */
+	CHECK(denied_at("a.b.example.org.",
+		  LINES("a.b.example.org. 60 IN CNAME x.example.net."),
+		  DENIED("example.net.")) == 0);
+	CHECK(denied_at("a.b.example.org.",
+		  LINES("a.b.example.org. 60 IN CNAME x.example.org."),
+		  DENIED("example.org.")) == 4);
+}
+
 /* A record of the question's name: rdata is n bytes at p. */
 static size_t add_record(struct message *m, uint16_t type, const void *p, size_t n)
 {
