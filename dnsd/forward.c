@@ -569,8 +569,10 @@ int forward_wait(struct forward *f, struct forward_waiter *w, const struct query
 		if (r == 0)
 			list_append(&x->waiters, &w->link);
 	}
-	if (r < 0)
+	if (r < 0) {
 		free(w->head);
+		w->head = NULL;
+	}
 	return r;
 }
 

@@ -91,6 +91,10 @@ enum query_outcome query_answer(const struct query_env *env, struct query *q,
 void query_error(const struct query_env *env, struct query *q, unsigned rcode,
     const uint8_t *in, uint8_t *out, size_t out_max);
 
+/* The reply to what the caller cannot get the rest of: an error, or what is whole without. */
+void query_give_up(const struct query_env *env, struct query *q, const uint8_t *in,
+    uint8_t *out, size_t out_max);
+
 /* The reply to a question with a wildcard, by the name that was made for it; NULL when there
  * is nothing that it stands for.  QUERY_FORWARD when it is somebody else's then. */
 enum query_outcome query_wildcard(const struct query_env *env, struct query *q,

@@ -83,6 +83,14 @@ void query_error(const struct query_env *env, struct query *q, unsigned rcode,
 	writer_finish(&w, env, q, rcode, 0);
 }
 
+void query_give_up(const struct query_env *env, struct query *q, const uint8_t *in,
+    uint8_t *out, size_t out_max)
+{
+	q->chase_at = 0;
+	if (!q->n_targets)
+		query_error(env, q, DNS_SERVFAIL, in, out, out_max);
+}
+
 void query_limit(const struct query_env *env, struct query *q, const uint8_t *in,
     uint8_t *out, size_t out_max)
 {

@@ -150,7 +150,7 @@ static bool is_reflection(const union net_sockaddr *peer)
 	return _unlikely_(port < 1024 && port != 53);
 }
 
-/* Who asked over UDP what an upstream is asked for. */
+/* Who asked over UDP, and waits for an upstream or for a wildcard's names. */
 struct udp_waiter {
 	struct forward_waiter waiter;
 	const struct server_env *env;
@@ -220,8 +220,8 @@ int udp_waiter_fd(const struct forward_waiter *w)
 				    : -1;
 }
 
-/* The reply comes later; 0, as there is none for the moment. */
-static size_t wait_for_upstream(struct udp_batch *b, unsigned i,
+/* False when it has to be answered at once: there is no memory, or too many wait. */
+static bool wait_for_reply(struct udp_batch *b, unsigned i,
     const struct server_env *env, const struct query *q, bool wildcard)
 {
 	struct msghdr *rx = &b->rx[i].msg_hdr;
@@ -229,7 +229,7 @@ static size_t wait_for_upstream(struct udp_batch *b, unsigned i,
 	int r;
 
 	if (!w)
-		return 0;
+		return false;
 	w->env = env;
 	w->fd = b->fd;
 	w->peer = b->peer[i];
@@ -248,7 +248,7 @@ static size_t wait_for_upstream(struct udp_batch *b, unsigned i,
 		     : forward_wait(env->forward, &w->waiter, q, false, b->buf[i]);
 	if (r < 0)
 		free(w);
-	return 0;
+	return r == 0;
 }
 
 /* The length of the reply to message i, which is in its buffer then; 0 for none. */
@@ -275,12 +275,15 @@ static size_t answer(struct udp_batch *b, unsigned i, const struct server_env *e
 		counter_add(&env->stats->silent, 1);
 		return 0;
 	}
-	if (o == QUERY_FORWARD &&
-	    forward_try(env->forward, &qe, &q, b->buf[i], b->buf[i], BUFFER) ==
-		FORWARD_WAIT)
-		return wait_for_upstream(b, i, env, &q, false);
-	if (_unlikely_(o == QUERY_WILDCARD))
-		return wait_for_upstream(b, i, env, &q, true);
+	if (_unlikely_(o == QUERY_WILDCARD) ||
+	    (o == QUERY_FORWARD &&
+		forward_try(env->forward, &qe, &q, b->buf[i], b->buf[i], BUFFER) ==
+		    FORWARD_WAIT)) {
+		if (wait_for_reply(b, i, env, &q, o == QUERY_WILDCARD))
+			return 0;
+		/* Silence would have the client wait, and ask nobody else meanwhile. */
+		query_give_up(&qe, &q, b->buf[i], b->buf[i], BUFFER);
+	}
 	if (_unlikely_(env->settings->rrl.rate) &&
 	    limit(env, &b->peer[i].sa, &q, b->buf[i], b->buf[i]) == RRL_DROP)
 		return 0;
