@@ -154,7 +154,7 @@ static void show_sizes(const struct stats_sizes *sizes, const char *name,
 		histogram_init(&h, size_bounds, ARRAY_SIZE(size_bounds));
 		for (size_t i = 0; i <= h.n; i++)
 			h.buckets[i] = sizes[p].buckets[i];
-		h.sum_nano.value = sizes[p].sum.value * 1000000000ULL;
+		h.sum.value = sizes[p].sum.value * 1000000000ULL;
 		metric_histogram(out, name,
 		    METRIC_LABELS(SERVER, "view", "", "proto", protos[p]), &h);
 	}
@@ -171,7 +171,7 @@ static void show_durations(const struct stats *s, struct str *out)
 	histogram_init(&h, bounds, ARRAY_SIZE(bounds));
 	for (size_t i = 0; i < STATS_N_DURATION; i++)
 		h.buckets[i] = s->duration.buckets[i];
-	h.sum_nano = s->duration.sum_ns;
+	h.sum = s->duration.sum_ns;
 	metric_family(
 	    out, name, METRIC_HISTOGRAM, "Time from a query's arrival to its reply.");
 	metric_histogram(out, name, METRIC_LABELS(SERVER, "view", ""), &h);
