@@ -154,7 +154,8 @@ static void show_sizes(const struct stats_sizes *sizes, const char *name,
 		histogram_init(&h, size_bounds, ARRAY_SIZE(size_bounds));
 		for (size_t i = 0; i <= h.n; i++)
 			h.buckets[i] = sizes[p].buckets[i];
-		h.sum.value = sizes[p].sum.value * 1000000000ULL;
+		h.sum = sizes[p].sum;
+		h.parts = 1;
 		metric_histogram(out, name,
 		    METRIC_LABELS(SERVER, "view", "", "proto", protos[p]), &h);
 	}
