@@ -443,7 +443,7 @@ static int add_etcd_apexes(
     const struct dnsd_conf *c, struct zone_edit *edit, struct err *e)
 {
 	struct zone_soa soa = {
-		.ttl = (uint32_t)(c->negative_ttl / 1000), .refresh = 7200, .retry = 1800, .expire = 86400
+		.ttl = negative_ttl(c), .refresh = 7200, .retry = 1800, .expire = 86400
 	};
 	struct etcd_settings s[ETCD_CLUSTERS];
 	size_t n = dnsd_conf_etcd(c, s);
