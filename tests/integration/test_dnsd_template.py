@@ -106,6 +106,17 @@ def test_groups_and_expressions(daemon):
     assert rcode(udp(p, query("ip-3-999.ip.example.net"))) == "SERVFAIL"
 
 
+@pytest.mark.parametrize("pattern,whole", [
+    (r"t\.example\.net\.$", "t.example.net."), (r"le\.net\.$", "le.net."),
+    (r".*t\.example\.net\.$", "x.t.example.net."), (r"^.*\.net\.$", "x.t.example.net."),
+    (r"t\.example", "t.example")])
+def test_what_matched(daemon, pattern, whole):
+    p = serve(daemon, {"zones": ["t.example.net"], "type": "TXT", "match": [pattern],
+                       "answer": ['{{ .Name }} IN TXT "{{ index .Match 0 }}" '
+                                  '"{{ index .Group "0" }}"']})
+    assert texts(udp(p, query("x.t.example.net", "TXT"))) == [f'"{whole}" "{whole}"']
+
+
 @pytest.mark.parametrize("label", [
     b'a"b', b"a;b", b"a(b", b"a)b", b"a b", b"a@b", b"@", b"a'b", b"a\\b", b"a.b", b"a\nb",
     b'" "', b"$ORIGIN", b"\0\xff"], ids=repr)
