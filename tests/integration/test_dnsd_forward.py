@@ -455,6 +455,18 @@ def test_excepted_zones_and_queries_without_rd(daemon, upstream):
     assert texts(udp(p, norec)) == ["10.0.0.1"]
 
 
+def test_an_alias_into_an_excepted_zone_is_told_itself(daemon, upstream):
+    u = upstream()
+    _, p = serve(daemon, u, forward={"except": ["corp.example"]},
+                 records=["alias CNAME x.corp.example.", "mail MX 5 x.corp.example."])
+    for send in (udp, tcp):
+        answer = send(p, query("alias.okd.example.com"))
+        assert rcode(answer) == "NOERROR" and texts(answer) == ["x.corp.example."]
+        assert answer.flags & dns.flags.AA
+        assert texts(send(p, query("mail.okd.example.com", "MX"))) == ["5 x.corp.example."]
+    assert not u.seen
+
+
 def test_reload_to_another_upstream(daemon, upstream):
     a = upstream(lambda q, proto: reply(q, f"{q.question[0].name} 300 IN A 10.0.0.1"))
     b = upstream(lambda q, proto: reply(q, f"{q.question[0].name} 300 IN A 10.0.0.2"))
