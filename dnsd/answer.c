@@ -37,6 +37,7 @@ struct builder {
 		size_t at; /* in the body; SIZE_MAX for the question's name */
 	} chain[CHAIN_MAX];
 	unsigned n_chain;
+	bool answered; /* by a record of the type that was asked for */
 	uint32_t ttl;
 };
 
@@ -332,6 +333,7 @@ static int put_link(struct builder *b, uint16_t *n_answer)
 		if (r < 0)
 			return r;
 		(*n_answer)++;
+		b->answered |= rr->type == b->q->type || b->q->type == DNS_ANY;
 		if (rr->type != DNS_CNAME || b->q->type == DNS_CNAME ||
 		    b->q->type == DNS_ANY)
 			continue;
@@ -464,8 +466,7 @@ static int build(struct answer **ret, struct builder *b)
 	bool soa = false, positive;
 	int r = put_answers(b, &head.n_answer);
 
-	positive =
-	    head.n_answer > (uint16_t)(b->n_chain - 1) && head.rcode == DNS_NOERROR;
+	positive = b->answered && head.rcode == DNS_NOERROR;
 	/* The chain may end at a CNAME without more: then nothing says how long that
 	 * holds, unless an SOA does. */
 	if (r == 0 && (!positive || b->q->dnssec))

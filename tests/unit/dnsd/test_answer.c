@@ -41,12 +41,16 @@ static void reply(struct message *m, const struct message *sent, unsigned rcode,
 #define NONE ((const char *const[]){ NULL })
 #define LINES(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
+static bool dnssec;
+
 /* "answers authority ttl rcode" of what is kept, or "error". */
 static const char *kept(const char *qname, uint16_t type, unsigned rcode,
     const char *const *answers, const char *const *authority)
 {
 	static char text[80];
-	struct answer_question q = { .name = name(qname), .type = type };
+	struct answer_question q = {
+		.name = name(qname), .type = type, .dnssec = dnssec
+	};
 	struct message sent, m;
 	struct answer *a;
 
@@ -131,6 +135,32 @@ TEST(that_there_is_none)
 	KEPT("0 1 30 0", "www.example.org.", DNS_AAAA, 0, NONE, LINES(soa));
 	/* Without an SOA nothing tells for how long (RFC 2308, 5). */
 	KEPT("0 0 0 3", "www.example.org.", DNS_A, 3, NONE, NONE);
+}
+
+#define RRSIG(owner, type, labels, signer)                                          \
+	owner " 60 IN RRSIG " type " 8 " labels " 60 20300101000000 20200101000000 1 " \
+	      signer " AAAA"
+
+TEST(an_alias_alone_is_kept_for_no_time_whoever_signed_it)
+{
+	dnssec = true;
+	KEPT("2 0 0 0", "www.example.org.", DNS_A, 0,
+	    LINES("www.example.org. 60 IN CNAME a.example.net.",
+		RRSIG("www.example.org.", "CNAME", "3", "example.org.")),
+	    NONE);
+	KEPT("4 0 60 0", "www.example.org.", DNS_A, 0,
+	    LINES("www.example.org. 60 IN CNAME a.example.net.",
+		RRSIG("www.example.org.", "CNAME", "3", "example.org."),
+		"a.example.net. 300 IN A 192.0.2.1",
+		RRSIG("a.example.net.", "A", "3", "example.net.")),
+	    NONE);
+	KEPT("2 0 60 0", "www.example.org.", DNS_CNAME, 0,
+	    LINES("www.example.org. 60 IN CNAME a.example.net.",
+		RRSIG("www.example.org.", "CNAME", "3", "example.org.")),
+	    NONE);
+	KEPT("1 0 60 0", "www.example.org.", 46, 0,
+	    LINES(RRSIG("www.example.org.", "A", "3", "example.org.")), NONE);
+	dnssec = false;
 }
 
 /* Where the zone begins that denies a name, in the name's text. */
