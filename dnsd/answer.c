@@ -14,6 +14,7 @@ struct rr {
 	uint16_t owner, type, rdata, rdlen;
 	uint32_t ttl;
 	bool authority;
+	bool used; /* a DNAME, or its signature, that is in the answer already */
 };
 
 struct reader {
@@ -314,17 +315,43 @@ static uint32_t positive_ttl(const struct builder *b, uint32_t ttl)
 	return MIN(MAX(ttl, b->limits->min), b->limits->positive);
 }
 
+/* The DNAMEs that the chain's last name is below, with their signatures: a CNAME that follows
+ * from one is not signed itself (RFC 6672, 5.3.1). */
+static int put_dnames(struct builder *b, uint16_t *n_answer)
+{
+	const struct name_buf *name = &b->chain[b->n_chain - 1].name;
+	struct name_buf owner;
+	size_t off;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && b->q->dnssec && i < b->r->n_list; i++) {
+		struct rr *rr = &b->r->list[i];
+		uint16_t type = rr->type == DNS_RRSIG ? covered(b, rr) : rr->type;
+
+		if (rr->authority || rr->used || type != DNS_DNAME ||
+		    !read_name(b->r, rr->owner, &owner) || owner.len == name->len ||
+		    !ends_with(name, &owner, &off))
+			continue;
+		rr->used = true;
+		r = put_record(b, rr, positive_ttl(b, rr->ttl));
+		(*n_answer)++;
+	}
+	return r;
+}
+
 /* The records of the chain's last name.  1 when one of them is a CNAME to go on at. */
 static int put_link(struct builder *b, uint16_t *n_answer)
 {
 	struct name_buf name = b->chain[b->n_chain - 1].name;
 	bool on = false;
-	int r;
+	int r = put_dnames(b, n_answer);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < b->r->n_list; i++) {
 		const struct rr *rr = &b->r->list[i];
 
-		if (rr->authority || !wanted(b, rr) || !owned_by(b, rr, &name))
+		if (rr->authority || rr->used || !wanted(b, rr) || !owned_by(b, rr, &name))
 			continue;
 		/* One CNAME for a name, the first. */
 		if (rr->type == DNS_CNAME && on)

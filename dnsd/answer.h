@@ -1,8 +1,8 @@
 /*
  * What an upstream said, scrubbed: the records that answer the question, along its chain
- * of CNAMEs, or the SOA that says that there are none (RFC 2308); DNSSEC's records where
- * they were asked for.  Whatever else a reply holds is dropped, so that nothing gets into
- * the cache that was not asked for.
+ * of CNAMEs, or the SOA that says that there are none (RFC 2308); DNSSEC's records, and the
+ * DNAMEs that CNAMEs follow from, where they were asked for.  Whatever else a reply holds is
+ * dropped, so that nothing gets into the cache that was not asked for.
  *
  * The records are kept as they go out behind a question.  Owners are compressed against
  * the question and the targets of CNAMEs before them, names in rdata are whole.

@@ -163,6 +163,25 @@ TEST(an_alias_alone_is_kept_for_no_time_whoever_signed_it)
 	dnssec = false;
 }
 
+TEST(the_dname_that_an_alias_follows_from)
+{
+	const char *const *answers = LINES("example.org. 60 IN DNAME example.net.",
+	    RRSIG("example.org.", "DNAME", "2", "example.org."),
+	    "a.example.org. 60 IN CNAME a.example.net.",
+	    "example.net. 60 IN DNAME b.example.net.",
+	    "a.example.net. 60 IN CNAME a.b.example.net.",
+	    "a.b.example.net. 300 IN A 192.0.2.1", "com. 60 IN DNAME evil.example.",
+	    "a.b.example.net. 60 IN DNAME evil.example.");
+
+	KEPT("3 0 60 0", "a.example.org.", DNS_A, 0, answers, NONE);
+	/* Who validates needs it, as a CNAME that follows is not signed; others do not. */
+	dnssec = true;
+	KEPT("6 0 60 0", "a.example.org.", DNS_A, 0, answers, NONE);
+	KEPT("2 0 60 0", "example.org.", 39, 0, answers, NONE);
+	dnssec = false;
+	KEPT("1 0 60 0", "example.org.", 39, 0, answers, NONE);
+}
+
 /* Where the zone begins that denies a name, in the name's text. */
 static int denied_at(
     const char *qname, const char *const *answers, const char *const *authority)
