@@ -210,30 +210,52 @@ static bool write_sections(const struct query_env *env, const struct query *q,
 	return true;
 }
 
-/* The addresses of a name that stands at offset at of the message, as far as they fit;
- * what does not fit is left out without a word (RFC 2181, 9).  False when no local source
- * knows the name. */
-static bool write_glue(struct writer *w, const struct zone *z, size_t at)
+static bool same_target(const struct writer *w, size_t a, size_t b)
+{
+	size_t n = name_scan(w->out + a, w->pos - a);
+
+	return n == name_scan(w->out + b, w->pos - b) &&
+	    name_same(w->out + a, w->out + b, n);
+}
+
+enum glue {
+	GLUE_END,
+	GLUE_ALIAS,   /* it goes on at another name */
+	GLUE_OUTSIDE, /* no local source knows the name */
+};
+
+/* The addresses of a name that stands at offset at of the message, as far as they fit; what
+ * does not fit is left out without a word (RFC 2181, 9).  Or its alias; then at is that of
+ * what it leads to. */
+static enum glue write_glue(struct writer *w, const struct zone *z, size_t *at)
 {
 	static const uint16_t types[] = { DNS_A, DNS_AAAA };
-	struct step s = { .at = at };
+	const struct zone_set *set;
+	bool any = false;
+	struct step s;
 
-	step_to(&s, w, at);
-	if (at > 0x3fff)
-		return true;
+	step_to(&s, w, *at);
+	if (s.at > 0x3fff)
+		return GLUE_END;
 	if (!step_find(&s, z))
-		return false;
+		return GLUE_OUTSIDE;
 	if (!s.found)
-		return true;
+		return GLUE_END;
 	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
-		const struct zone_set *set = zone_set_find(s.found, types[i]);
-
+		set = zone_set_find(s.found, types[i]);
+		any |= set != NULL;
 		if (!set || set->len > w->end - w->pos)
 			continue;
-		write_set(w, s.found, set, (unsigned)at);
+		write_set(w, s.found, set, (unsigned)s.at);
 		w->additional += set->count;
 	}
-	return true;
+	set = any ? NULL : zone_set_find(s.found, DNS_CNAME);
+	if (_likely_(!set) || set->len > w->end - w->pos)
+		return GLUE_END;
+	*at = w->pos + 12;
+	write_set(w, s.found, set, (unsigned)s.at);
+	w->additional++;
+	return GLUE_ALIAS;
 }
 
 /* Leaves the addresses of the target at offset at to an upstream, if they have a chance. */
@@ -250,6 +272,9 @@ static __attribute__((noinline)) void leave_target(
 	    q->ederror_len || w->end - w->pos < ADDRESS_LEN ||
 	    q->n_targets == ARRAY_SIZE(q->targets))
 		return;
+	for (unsigned i = 0; i < q->n_targets; i++)
+		if (same_target(w, q->targets[i], at))
+			return;
 	/* A name that a template has records of another type for is ours all the same. */
 	name_set(&name, w->out + at, name_scan(w->out + at, w->pos - at));
 	if (!env->templates ||
@@ -303,12 +328,47 @@ static int target_offset(uint16_t type)
 	return -1;
 }
 
-static bool same_target(const struct writer *w, size_t a, size_t b)
-{
-	size_t n = name_scan(w->out + a, w->pos - a);
+/* The additional records of an answer. */
+struct extras {
+	size_t start;
+	bool aliases; /* so that a name may turn up again */
+};
 
-	return n == name_scan(w->out + b, w->pos - b) &&
-	    name_same(w->out + a, w->out + b, n);
+/* Whether the records of the name at offset at are there already. */
+static bool has_records(const struct writer *w, const struct extras *x, size_t at)
+{
+	size_t n;
+
+	for (size_t p = x->start; p < w->pos; p += n + 10 + get16(w->out + p + n + 8)) {
+		size_t owner = p;
+
+		n = 2;
+		if (w->out[p] >= 0xc0)
+			owner = get16(w->out + p) & 0x3fffu;
+		else
+			n = name_scan(w->out + p, w->pos - p);
+		if (same_target(w, owner, at))
+			return true;
+	}
+	return false;
+}
+
+/* The addresses of the target at offset at, behind the aliases that lead to them. */
+static void write_target(const struct query_env *env, struct query *q, struct writer *w,
+    size_t at, struct extras *x)
+{
+	enum glue g = GLUE_ALIAS;
+
+	for (unsigned hops = 0; g == GLUE_ALIAS && hops <= CHAIN_MAX; hops++) {
+		if (_unlikely_(x->aliases) && has_records(w, x, at))
+			return;
+		if (env->templates && write_made_glue(env, q, w, at))
+			return;
+		g = write_glue(w, env->zone, &at);
+		x->aliases |= g == GLUE_ALIAS;
+	}
+	if (g == GLUE_OUTSIDE)
+		leave_target(env, q, w, at);
 }
 
 /* The addresses of the first targets, each once. */
@@ -316,6 +376,7 @@ static void write_additional(const struct query_env *env, struct query *q,
     struct writer *w, size_t start, size_t end)
 {
 	int off = target_offset(q->type), left = GLUE_MAX;
+	struct extras x = { .start = end };
 
 	for (size_t p = start; off >= 0 && p < end && left-- > 0;
 	     p += 12u + get16(w->out + p + 10)) {
@@ -325,10 +386,8 @@ static void write_additional(const struct query_env *env, struct query *q,
 		for (size_t o = start; o < p && !seen;
 		     o += 12u + get16(w->out + o + 10))
 			seen = same_target(w, o + 12 + (size_t)off, target);
-		if (seen || (env->templates && write_made_glue(env, q, w, target)))
-			continue;
-		if (!write_glue(w, env->zone, target))
-			leave_target(env, q, w, target);
+		if (!seen)
+			write_target(env, q, w, target, &x);
 	}
 }
 

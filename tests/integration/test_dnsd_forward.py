@@ -581,6 +581,20 @@ def test_addresses_of_targets_outside_go_along(daemon, upstream, send):
     assert len(u.seen) == 4
 
 
+def test_targets_that_are_aliases_of_ours(daemon, upstream):
+    """Their own chain goes along, its end too if that is outside."""
+    u = upstream(both)
+    _, p = serve(daemon, u, records=[
+        "_s._tcp SRV 0 0 1 away", "_s._tcp SRV 0 0 2 near", "away CNAME one.example.org.",
+        "near CNAME api"])
+    for send in (udp, tcp, udp):
+        assert extras(send(p, query("_s._tcp.okd.example.com", "SRV"))) == sorted([
+            "away.okd.example.com. one.example.org.", *of("one.example.org"),
+            "near.okd.example.com. api.okd.example.com.",
+            "api.okd.example.com. 192.168.120.101"])
+    assert set(u.names()) == {"one.example.org."}
+
+
 def test_targets_that_are_aliases(daemon, upstream):
     def behave(q, proto):
         own = f"{q.question[0].name} 60 IN CNAME"
