@@ -442,28 +442,28 @@ static int put_authority(struct builder *b, bool *soa)
 	return r;
 }
 
-/* The last records of the answer that are addresses with the same owner. */
+static uint16_t type_at(const struct answer *a, unsigned i)
+{
+	return get16(a->body + a->records[i].ttl - 4);
+}
+
+/* The last records of the answer that are addresses or mail servers with the same owner. */
 static void find_turns(struct answer *a)
 {
 	unsigned n = a->n_answer;
+	uint16_t type = n ? type_at(a, n - 1) : 0;
 
-	if (!n || a->records[n - 1].pointer == ANSWER_NO_POINTER)
+	if (type != DNS_A && type != DNS_AAAA && (type != DNS_MX || a->n_authority))
 		return;
-	a->turn_size = get16(a->body + a->records[n - 1].ttl - 4) == DNS_A ? 16 : 28;
-	while (n) {
-		const struct answer_record *r = &a->records[n - 1];
-		uint16_t type = get16(a->body + r->ttl - 4);
-
-		if (type != (a->turn_size == 16 ? DNS_A : DNS_AAAA) ||
-		    r->ttl != r->pointer + 6)
-			break;
+	/* One whose owner is a pointer begins with it, six bytes before the TTL. */
+	for (; n && type_at(a, n - 1) == type &&
+	     a->records[n - 1].ttl == a->records[n - 1].pointer + 6;
+	     n--)
 		a->turn_n++;
-		n--;
-		if (!n || a->records[n - 1].pointer + a->turn_size != r->pointer)
-			break;
-	}
-	if (a->turn_n)
-		a->turn_at = a->records[n].pointer;
+	if (!a->turn_n)
+		return;
+	a->turn_at = a->records[n].pointer;
+	a->turn_size = type == DNS_A ? 16 : type == DNS_AAAA ? 28 : 0;
 }
 
 static int answer_make(
@@ -560,8 +560,7 @@ uint8_t answer_denied_at(const struct answer *a)
 		const struct answer_record *r = &a->records[n];
 		unsigned at;
 
-		if (get16(a->body + r->ttl - 4) != DNS_SOA ||
-		    r->pointer == ANSWER_NO_POINTER)
+		if (type_at(a, n) != DNS_SOA || r->pointer == ANSWER_NO_POINTER)
 			continue;
 		at = get16(a->body + r->pointer) & 0x3fffu;
 		/* Behind the question stands the target of an alias. */

@@ -38,7 +38,8 @@ struct answer {
 	uint16_t n_answer, n_authority; /* records */
 	uint32_t ttl;                   /* seconds it may be kept; 0: not at all */
 	uint32_t len;                   /* bytes of body */
-	/* Addresses at the answer's end that may take turns: where, how many, how long. */
+	/* Addresses or mail servers at the answer's end that may take turns: where, how
+	 * many, and how long each; 0: of different lengths, up to the body's end. */
 	uint16_t turn_at, turn_n, turn_size;
 	uint8_t *body;
 	struct answer_record records[];

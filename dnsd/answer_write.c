@@ -48,16 +48,45 @@ static void settle(
 static void copy(uint8_t *p, const struct answer *a, size_t skip, unsigned turn)
 {
 	memcpy(p, a->body + skip, a->len - skip);
-	if (a->turn_n > 1 && turn % a->turn_n)
+	if (a->turn_n > 1 && a->turn_size && turn % a->turn_n)
 		answer_copy_turned(p + a->turn_at - skip, a->body + a->turn_at,
 		    (size_t)a->turn_n * a->turn_size, turn % a->turn_n);
+}
+
+static void reverse(uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		uint8_t b = p[i];
+
+		p[i] = p[n - 1 - i];
+		p[n - 1 - i] = b;
+	}
+}
+
+/* Has the record of number first be the first, where they differ in length: in place, once
+ * it is not needed any more where each of them is. */
+static void turn_in_place(uint8_t *p, size_t n, unsigned first)
+{
+	size_t at = 0;
+
+	while (first--)
+		at += 12u + get16(p + at + 10);
+	reverse(p, at);
+	reverse(p + at, n - at);
+	reverse(p, n);
 }
 
 void answer_write(
     const struct answer_aged *g, uint8_t *msg, size_t base, size_t start, unsigned turn)
 {
-	copy(msg + start, g->answer, 0, turn);
-	settle(msg + start, g, (struct place){ base, start }, 0);
+	const struct answer *a = g->answer;
+	uint8_t *body = msg + start;
+
+	copy(body, a, 0, turn);
+	settle(body, g, (struct place){ base, start }, 0);
+	if (_unlikely_(a->turn_n > 1 && !a->turn_size) && turn % a->turn_n)
+		turn_in_place(
+		    body + a->turn_at, a->len - a->turn_at, turn % a->turn_n);
 }
 
 bool answer_has_addresses(const struct answer *a)

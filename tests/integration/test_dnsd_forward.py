@@ -490,6 +490,21 @@ def test_addresses_take_turns(daemon, upstream, rotate):
         assert len(firsts) == (4 if rotate else 1)
 
 
+@pytest.mark.parametrize("rotate", [True, False])
+def test_mail_servers_take_turns(daemon, upstream, rotate):
+    servers = [f"{i} {'x' * i}.example.net." for i in range(1, 5)]
+    u = upstream(lambda q, proto: reply(
+        q, "mail.example.org. 60 IN CNAME org.example.org.",
+        *[f"org.example.org. {60 + i} IN MX {s}" for i, s in enumerate(servers)])
+        if kind(q) == "MX" else reply(q, authority=[SOA]))
+    _, p = serve(daemon, u, loadbalance=rotate, records=[f"many MX {s}" for s in servers])
+    for name in ("many.okd.example.com", "mail.example.org"):
+        answers = [udp(p, query(name, "MX")).answer[-1] for _ in range(60)]
+        assert all(sorted(r.to_text() for r in a) == servers for a in answers)
+        firsts = {a[0].to_text() for a in answers}
+        assert len(firsts) == (4 if rotate else 1)
+
+
 def test_metrics_by_the_names_of_coredns_1_6(daemon, upstream):
     u = upstream()
     d, p = serve(daemon, u, old_metrics=True)
