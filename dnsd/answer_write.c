@@ -16,19 +16,39 @@ struct place {
 	size_t base, start; /* the name that was asked for, the body */
 };
 
+/* What an owner points to there. */
+static size_t pointed_to(const struct answer *a, const uint8_t *pointer, struct place to)
+{
+	size_t at = get16(pointer) & 0x3fffu, old_start = DNS_HEADER + a->qname_len + 4u;
+
+	return at < old_start ? at - DNS_HEADER + to.base : at - old_start + to.start;
+}
+
+bool answer_reaches(const struct answer *a, size_t base, size_t start)
+{
+	unsigned n = start + a->len > 0x3fff ? a->n_answer + a->n_authority : 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t p = a->records[i].pointer;
+
+		if (p != ANSWER_NO_POINTER &&
+		    pointed_to(a, a->body + p, (struct place){ base, start }) > 0x3fff)
+			return false;
+	}
+	return true;
+}
+
 /* Counts TTLs down, and moves owners' pointers to where the message has the names.  Records
  * before the first are not there. */
 static void settle(
     uint8_t *body, const struct answer_aged *g, struct place to, unsigned first)
 {
 	const struct answer *a = g->answer;
-	size_t old_start = DNS_HEADER + a->qname_len + 4u;
 	unsigned n = a->n_answer + a->n_authority;
 
 	for (unsigned i = first; i < n; i++) {
 		const struct answer_record *r = &a->records[i];
 		uint32_t ttl = get32(body + r->ttl);
-		size_t at;
 
 		if (g->stale_ttl)
 			ttl = g->stale_ttl;
@@ -37,10 +57,8 @@ static void settle(
 		put32(body + r->ttl, ttl);
 		if (_likely_(to.base == DNS_HEADER) || r->pointer == ANSWER_NO_POINTER)
 			continue;
-		at = get16(body + r->pointer) & 0x3fffu;
-		at = at < old_start ? at - DNS_HEADER + to.base
-				    : at - old_start + to.start;
-		put16(body + r->pointer, 0xc000 | (unsigned)at);
+		put16(body + r->pointer,
+		    0xc000 | (unsigned)pointed_to(a, body + r->pointer, to));
 	}
 }
 

@@ -416,6 +416,24 @@ def test_a_local_alias_leads_outside(daemon, upstream):
     assert set(u.names()) == {"www.example.org."} and len(u.seen) == 1
 
 
+def test_an_alias_of_what_is_large(daemon, upstream):
+    """Pointers reach 16 KiB far, which is enough when all of them point to the start."""
+    many = [f"10.0.{i // 256}.{i % 256}" for i in range(2000)]
+
+    def behave(q, proto):
+        if proto == "udp":
+            return reply(q, flags=dns.flags.TC)
+        return reply(q, "www.example.org. 60 IN CNAME web.example.net.",
+                     *[f"web.example.net. 60 IN A {a}" for a in many])
+
+    _, p = serve(daemon, upstream(behave), records=["alias CNAME www.example.org."])
+    for _ in range(3):
+        answer = tcp(p, query("alias.okd.example.com"))
+        assert not answer.flags & dns.flags.TC and len(answer.answer) == 3
+        assert sorted(r.to_text() for r in answer.answer[-1]) == sorted(many)
+    assert udp(p, query("alias.okd.example.com")).flags & dns.flags.TC
+
+
 def test_the_flags_of_a_chain_that_leads_outside(daemon, upstream):
     """AA is about the name that was asked for, AD about every record."""
     u = upstream(lambda q, proto: reply(q, f"{q.question[0].name} 60 IN A 10.0.0.7",
