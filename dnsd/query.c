@@ -688,6 +688,21 @@ static __attribute__((noinline)) void set_cookie(
 	q->options_len = COOKIE_OPTION_LEN;
 }
 
+/* Without a question: only where cookies are given that means something. */
+static void answer_cookie(const struct query_env *env, struct query *q,
+    const uint8_t *in, uint8_t *out, size_t out_max)
+{
+	unsigned rcode = DNS_FORMERR;
+
+	if (env->cookies && env->peer) {
+		set_cookie(env, q);
+		rcode = q->edns_version ? DNS_BADVERS
+		    : env->refuse	? DNS_REFUSED
+					: DNS_NOERROR;
+	}
+	query_error(env, q, rcode, in, out, out_max);
+}
+
 enum query_outcome query_answer(const struct query_env *env, struct query *q,
     const uint8_t *in, size_t n, uint8_t *out, size_t out_max)
 {
@@ -703,6 +718,9 @@ enum query_outcome query_answer(const struct query_env *env, struct query *q,
 		return QUERY_ANSWERED;
 	case PARSED_FORMERR:
 		query_error(env, q, DNS_FORMERR, in, out, out_max);
+		return QUERY_ANSWERED;
+	case PARSED_COOKIE:
+		answer_cookie(env, q, in, out, out_max);
 		return QUERY_ANSWERED;
 	}
 	if (_unlikely_(q->cookie_len))

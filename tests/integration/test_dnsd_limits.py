@@ -1,6 +1,7 @@
 """What keeps dnsd from being used against others: cookies, limits on alike replies."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -55,6 +56,42 @@ def test_a_client_that_sends_a_cookie_gets_one(daemon, send):
 def test_a_cookie_of_a_wrong_length_is_an_error(daemon, cookie):
     _, p = serve(daemon)
     assert rcode(udp(p, with_cookie(cookie))) == "FORMERR"
+
+
+def without_question(message):
+    """The same without its question, which is all of it but the header and OPT."""
+    wire = message.to_wire()
+    question = sum(len(label) + 1 for label in message.question[0].name.labels) + 4
+    return wire[:4] + b"\0\0" + wire[6:12] + wire[12 + question:]
+
+
+@pytest.mark.parametrize("send", [udp, tcp])
+def test_a_cookie_alone_can_be_asked_for(daemon, send):
+    """RFC 7873, 5.4: no question, and an OPT with a cookie."""
+    d, p = serve(daemon)
+    client = os.urandom(8)
+
+    def ask(cookie):
+        q = with_cookie(cookie)
+        wire = without_question(q)
+        if send is udp:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.settimeout(10)
+                s.sendto(wire, (HOST, p))
+                return dns.message.from_wire(s.recv(4096))
+        with socket.create_connection((HOST, p), timeout=10) as s:
+            s.sendall(len(wire).to_bytes(2, "big") + wire)
+            n = int.from_bytes(s.recv(2, socket.MSG_WAITALL), "big")
+            return dns.message.from_wire(s.recv(n, socket.MSG_WAITALL))
+
+    answer = ask(client)
+    (cookie,) = cookie_of(answer)
+    assert rcode(answer) == "NOERROR" and not answer.question and cookie[:8] == client
+    assert cookie_of(ask(cookie)) == [cookie]
+    assert cookie_of(send(p, with_cookie(cookie))) == [cookie]
+    d.reload({"listen": [f"{HOST}:{p}"], "workers": 1, "cookies": False})
+    answer = ask(client)
+    assert rcode(answer) == "FORMERR" and not cookie_of(answer)
 
 
 def test_cookies_can_be_switched_off(daemon):
