@@ -351,7 +351,8 @@ static int put_link(struct builder *b, uint16_t *n_answer)
 	for (size_t i = 0; i < b->r->n_list; i++) {
 		const struct rr *rr = &b->r->list[i];
 
-		if (rr->authority || rr->used || !wanted(b, rr) || !owned_by(b, rr, &name))
+		if (rr->authority || rr->used || !wanted(b, rr) ||
+		    !owned_by(b, rr, &name))
 			continue;
 		/* One CNAME for a name, the first. */
 		if (rr->type == DNS_CNAME && on)
@@ -564,8 +565,9 @@ uint8_t answer_denied_at(const struct answer *a)
 			continue;
 		at = get16(a->body + r->pointer) & 0x3fffu;
 		/* Behind the question stands the target of an alias. */
-		return at < DNS_HEADER + (unsigned)a->qname_len ? (uint8_t)(at - DNS_HEADER)
-							   : 0;
+		return at < DNS_HEADER + (unsigned)a->qname_len
+		    ? (uint8_t)(at - DNS_HEADER)
+		    : 0;
 	}
 	return 0;
 }

@@ -17,9 +17,11 @@ struct place {
 };
 
 /* What an owner points to there. */
-static size_t pointed_to(const struct answer *a, const uint8_t *pointer, struct place to)
+static size_t pointed_to(
+    const struct answer *a, const uint8_t *pointer, struct place to)
 {
-	size_t at = get16(pointer) & 0x3fffu, old_start = DNS_HEADER + a->qname_len + 4u;
+	size_t at = get16(pointer) & 0x3fffu,
+	       old_start = DNS_HEADER + a->qname_len + 4u;
 
 	return at < old_start ? at - DNS_HEADER + to.base : at - old_start + to.start;
 }
@@ -103,8 +105,7 @@ void answer_write(
 	copy(body, a, 0, turn);
 	settle(body, g, (struct place){ base, start }, 0);
 	if (_unlikely_(a->turn_n > 1 && !a->turn_size) && turn % a->turn_n)
-		turn_in_place(
-		    body + a->turn_at, a->len - a->turn_at, turn % a->turn_n);
+		turn_in_place(body + a->turn_at, a->len - a->turn_at, turn % a->turn_n);
 }
 
 bool answer_has_addresses(const struct answer *a)

@@ -543,8 +543,7 @@ static enum query_outcome answer_step(const struct query_env *env, struct query 
 			return QUERY_FORWARD;
 	} else if (s->apex != ZONE_NO_APEX) {
 		rcode = DNS_NXDOMAIN;
-		q->source_at =
-		    (uint8_t)(q->name.len - env->zone->apexes[s->apex].len);
+		q->source_at = (uint8_t)(q->name.len - env->zone->apexes[s->apex].len);
 		write_negative(&w, env->zone, s->apex, s->name, s->at);
 	}
 	writer_finish(&w, env, q, rcode, DNS_AA);
@@ -697,7 +696,7 @@ static void answer_cookie(const struct query_env *env, struct query *q,
 	if (env->cookies && env->peer) {
 		set_cookie(env, q);
 		rcode = q->edns_version ? DNS_BADVERS
-		    : env->refuse	? DNS_REFUSED
+		    : env->refuse       ? DNS_REFUSED
 					: DNS_NOERROR;
 	}
 	query_error(env, q, rcode, in, out, out_max);

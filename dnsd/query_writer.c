@@ -126,8 +126,7 @@ void query_upstream(const struct query_env *env, struct query *q, const uint8_t 
 			    q->chase_end - q->question_end);
 		w.pos = q->chase_end;
 		w.answers = q->answers;
-		w.truncated =
-		    w.pos > w.end || !answer_reaches(a, q->chase_at, w.pos);
+		w.truncated = w.pos > w.end || !answer_reaches(a, q->chase_at, w.pos);
 	}
 	body = w.truncated ? NULL : writer_reserve(&w, a->len);
 	if (body && a->len) { /* an error has no records */

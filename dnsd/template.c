@@ -397,8 +397,8 @@ static bool get_match(void *arg, unsigned i, const char **text, size_t *n)
 	struct template_match *m = arg;
 
 	if (!m->n_groups)
-		m->n_groups = pattern_match(m->pattern, m->name, strlen(m->name),
-		    m->groups, PATTERN_GROUPS);
+		m->n_groups = pattern_match(
+		    m->pattern, m->name, strlen(m->name), m->groups, PATTERN_GROUPS);
 	if (i >= m->n_groups || m->groups[2 * i] > m->groups[2 * i + 1])
 		return false;
 	*text = m->name + m->groups[2 * i];

@@ -188,8 +188,7 @@ static void on_reply(struct forward_waiter *fw, const uint8_t *msg, size_t n)
 	uint8_t limited[QUERY_UDP_OUT];
 
 	if (n && _unlikely_(env->settings->rrl.rate)) {
-		enum rrl_verdict v =
-		    limit(env, &w->peer.sa, &fw->q, fw->head, limited);
+		enum rrl_verdict v = limit(env, &w->peer.sa, &fw->q, fw->head, limited);
 
 		if (v == RRL_DROP)
 			n = 0;

@@ -101,8 +101,8 @@ static void ask_upstream(
 	uint8_t *head = TAKE(fw->head);
 	struct query q = fw->q;
 
-	if (forward_wait(w->env->forward, fw, &q, fw->tcp,
-		query_begun(&q, head, w->out)) == 0) {
+	if (forward_wait(
+		w->env->forward, fw, &q, fw->tcp, query_begun(&q, head, w->out)) == 0) {
 		free(head);
 		return;
 	}

@@ -137,9 +137,9 @@ TEST(that_there_is_none)
 	KEPT("0 0 0 3", "www.example.org.", DNS_A, 3, NONE, NONE);
 }
 
-#define RRSIG(owner, type, labels, signer)                                          \
-	owner " 60 IN RRSIG " type " 8 " labels " 60 20300101000000 20200101000000 1 " \
-	      signer " AAAA"
+#define RRSIG(owner, type, labels, signer)      \
+	owner " 60 IN RRSIG " type " 8 " labels \
+	      " 60 20300101000000 20200101000000 1 " signer " AAAA"
 
 TEST(an_alias_alone_is_kept_for_no_time_whoever_signed_it)
 {
@@ -202,7 +202,8 @@ static int denied_at(
 
 TEST(the_zone_that_denies_a_name)
 {
-#define DENIED(zone) LINES(zone " 900 IN SOA ns.example.org. root.example.org. 1 2 3 4 30")
+#define DENIED(zone) \
+	LINES(zone " 900 IN SOA ns.example.org. root.example.org. 1 2 3 4 30")
 	CHECK(denied_at("a.b.example.org.", NONE, DENIED("example.org.")) == 4);
 	CHECK(denied_at("a.b.example.org.", NONE, DENIED("b.example.org.")) == 2);
 	CHECK(denied_at("example.org.", NONE, DENIED("example.org.")) == 0);

@@ -117,8 +117,8 @@ TEST(srv_brings_the_addresses_of_its_targets_once)
 TEST(targets_that_are_aliases_bring_the_chain)
 {
 	static const char *const records[] = { "api A 192.168.120.101",
-		"api AAAA fd00::101", "one CNAME two", "two CNAME api",
-		"mail MX 1 one", "mail MX 2 two", "mail MX 3 api", "loop CNAME round",
+		"api AAAA fd00::101", "one CNAME two", "two CNAME api", "mail MX 1 one",
+		"mail MX 2 two", "mail MX 3 api", "loop CNAME round",
 		"round CNAME loop", "dead CNAME nobody", "s SRV 0 0 1 loop",
 		"s SRV 0 0 2 dead", "away CNAME www.example.org.", "out SRV 0 0 1 away",
 		"out SRV 0 0 2 www.example.org.", "out SRV 0 0 3 api", NULL };
@@ -132,15 +132,17 @@ TEST(targets_that_are_aliases_bring_the_chain)
 #define TO(name) name ".okd.example.com."
 	ask(&m, TO("mail"), DNS_MX, DNS_RD);
 	CHECK(expect_in(&env, &m,
-	    "NOERROR qr aa rd = " AT("mail", "MX 1 ") TO("one") " = " AT("mail", "MX 2 ")
-	    TO("two") " = " AT("mail", "MX 3 ") TO("api") " * " AT("one", "CNAME ")
-	    TO("two") " * " AT("two", "CNAME ") TO("api") " * "
-	    AT("api", "A 192.168.120.101") " * " AT("api", "AAAA fd00::101")));
+	    "NOERROR qr aa rd = " AT("mail", "MX 1 ")
+		TO("one") " = " AT("mail", "MX 2 ") TO("two") " = " AT("mail", "MX 3 ")
+		    TO("api") " * " AT("one", "CNAME ")
+			TO("two") " * " AT("two", "CNAME ") TO("api") " * " AT("api",
+			    "A 192.168.120.101") " * " AT("api", "AAAA fd00::101")));
 	ask(&m, TO("s"), DNS_SRV, DNS_RD);
 	CHECK(expect_in(&env, &m,
-	    "NOERROR qr aa rd = " AT("s", "SRV 0 0 1 ") TO("loop") " = "
-	    AT("s", "SRV 0 0 2 ") TO("dead") " * " AT("loop", "CNAME ") TO("round") " * "
-	    AT("round", "CNAME ") TO("loop") " * " AT("dead", "CNAME ") TO("nobody")));
+	    "NOERROR qr aa rd = " AT("s", "SRV 0 0 1 ") TO("loop") " = " AT(
+		"s", "SRV 0 0 2 ") TO("dead") " * " AT("loop", "CNAME ")
+		TO("round") " * " AT("round", "CNAME ")
+		    TO("loop") " * " AT("dead", "CNAME ") TO("nobody")));
 	/* An upstream is asked for the end of one. */
 	env.recursion = true;
 	ask(&m, TO("out"), DNS_SRV, DNS_RD);

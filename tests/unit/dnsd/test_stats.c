@@ -13,9 +13,10 @@ TEST(sums_of_sizes_do_not_overflow)
 	/* Thirty gigabytes of queries: a day at five thousand a second. */
 	sum.request_size[STATS_UDP].sum.value = 30000000000;
 	stats_metrics(&sum, &s);
-	CHECK(strstr(str_get(&s),
-		  "\ncoredns_dns_request_size_bytes_sum{server=\"dns://:53\",zone=\".\","
-		  "view=\"\",proto=\"udp\"} 30000000000\n") != NULL);
+	CHECK(
+	    strstr(str_get(&s),
+		"\ncoredns_dns_request_size_bytes_sum{server=\"dns://:53\",zone=\".\","
+		"view=\"\",proto=\"udp\"} 30000000000\n") != NULL);
 }
 
 static void answer(struct stats *s, uint8_t rcode)
@@ -25,9 +26,9 @@ static void answer(struct stats *s, uint8_t rcode)
 	stats_reply(s, &q, STATS_UDP, false, 40);
 }
 
-#define RESPONSES(rcode) \
-	"coredns_dns_responses_total{server=\"dns://:53\",zone=\".\",view=\"\",rcode=\"" rcode \
-	"\",plugin=\"\"} "
+#define RESPONSES(rcode)                              \
+	"coredns_dns_responses_total{server=\"dns://" \
+	":53\",zone=\".\",view=\"\",rcode=\"" rcode "\",plugin=\"\"} "
 
 TEST(each_rcode_has_one_sample)
 {

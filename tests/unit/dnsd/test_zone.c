@@ -175,8 +175,8 @@ TEST(apexes_come_in_any_order)
 	static const char *const names[] = { "a.b.x.y.example.com", "example.com",
 		"y.example.com" };
 	static const char *const owners[] = { "a.b.x.y.example.com",
-		"b.x.y.example.com", "x.y.example.com", "y.example.com",
-		"example.com", "com" };
+		"b.x.y.example.com", "x.y.example.com", "y.example.com", "example.com",
+		"com" };
 	static const unsigned orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
 		{ 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
 	static const int apex_of[] = { 0, 2, 2, 2, 1, -1 };
