@@ -15,7 +15,7 @@
 void histogram_init(struct histogram *h, const double *bounds, size_t n)
 {
 	assert(n < ARRAY_SIZE(h->buckets));
-	*h = (struct histogram){ .bounds = bounds, .n = n };
+	*h = (struct histogram){ .bounds = bounds, .n = n, .parts = 1000000000 };
 }
 
 void histogram_add(struct histogram *h, double sample)
@@ -25,7 +25,7 @@ void histogram_add(struct histogram *h, double sample)
 	while (i < h->n && sample > h->bounds[i])
 		i++;
 	counter_add(&h->buckets[i], 1);
-	counter_add(&h->sum_nano, (uint64_t)(sample * 1e9));
+	counter_add(&h->sum, (uint64_t)(sample * (double)h->parts));
 }
 
 void metric_family(
@@ -102,7 +102,7 @@ void metric_histogram(struct str *out, const char *name, const char *const *labe
 	}
 	str_addf(out, "%s_sum", name);
 	add_labels(out, labels, NULL);
-	add_number(out, (double)counter_get(&h->sum_nano) / 1e9);
+	add_number(out, (double)counter_get(&h->sum) / (double)h->parts);
 	str_addf(out, "%s_count", name);
 	add_labels(out, labels, NULL);
 	str_addf(out, " %" PRIu64 "\n", total);

@@ -30,7 +30,9 @@ struct histogram {
 	const double *bounds; /* ascending upper bounds, without +Inf */
 	size_t n;
 	struct counter buckets[24]; /* n + 1 in use */
-	struct counter sum_nano;    /* sum of the samples in billionths */
+	struct counter sum; /* of the samples, in parts of which parts are one */
+	uint64_t
+	    parts; /* a billion; 1 for samples so large that the sum would overflow */
 };
 
 void histogram_init(struct histogram *h, const double *bounds, size_t n);

@@ -14,6 +14,7 @@ struct rr {
 	uint16_t owner, type, rdata, rdlen;
 	uint32_t ttl;
 	bool authority;
+	bool used; /* a DNAME, or its signature, that is in the answer already */
 };
 
 struct reader {
@@ -37,6 +38,7 @@ struct builder {
 		size_t at; /* in the body; SIZE_MAX for the question's name */
 	} chain[CHAIN_MAX];
 	unsigned n_chain;
+	bool answered; /* by a record of the type that was asked for */
 	uint32_t ttl;
 };
 
@@ -313,17 +315,44 @@ static uint32_t positive_ttl(const struct builder *b, uint32_t ttl)
 	return MIN(MAX(ttl, b->limits->min), b->limits->positive);
 }
 
+/* The DNAMEs that the chain's last name is below, with their signatures: a CNAME that follows
+ * from one is not signed itself (RFC 6672, 5.3.1). */
+static int put_dnames(struct builder *b, uint16_t *n_answer)
+{
+	const struct name_buf *name = &b->chain[b->n_chain - 1].name;
+	struct name_buf owner;
+	size_t off;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && b->q->dnssec && i < b->r->n_list; i++) {
+		struct rr *rr = &b->r->list[i];
+		uint16_t type = rr->type == DNS_RRSIG ? covered(b, rr) : rr->type;
+
+		if (rr->authority || rr->used || type != DNS_DNAME ||
+		    !read_name(b->r, rr->owner, &owner) || owner.len == name->len ||
+		    !ends_with(name, &owner, &off))
+			continue;
+		rr->used = true;
+		r = put_record(b, rr, positive_ttl(b, rr->ttl));
+		(*n_answer)++;
+	}
+	return r;
+}
+
 /* The records of the chain's last name.  1 when one of them is a CNAME to go on at. */
 static int put_link(struct builder *b, uint16_t *n_answer)
 {
 	struct name_buf name = b->chain[b->n_chain - 1].name;
 	bool on = false;
-	int r;
+	int r = put_dnames(b, n_answer);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < b->r->n_list; i++) {
 		const struct rr *rr = &b->r->list[i];
 
-		if (rr->authority || !wanted(b, rr) || !owned_by(b, rr, &name))
+		if (rr->authority || rr->used || !wanted(b, rr) ||
+		    !owned_by(b, rr, &name))
 			continue;
 		/* One CNAME for a name, the first. */
 		if (rr->type == DNS_CNAME && on)
@@ -332,6 +361,7 @@ static int put_link(struct builder *b, uint16_t *n_answer)
 		if (r < 0)
 			return r;
 		(*n_answer)++;
+		b->answered |= rr->type == b->q->type || b->q->type == DNS_ANY;
 		if (rr->type != DNS_CNAME || b->q->type == DNS_CNAME ||
 		    b->q->type == DNS_ANY)
 			continue;
@@ -413,28 +443,28 @@ static int put_authority(struct builder *b, bool *soa)
 	return r;
 }
 
-/* The last records of the answer that are addresses with the same owner. */
+static uint16_t type_at(const struct answer *a, unsigned i)
+{
+	return get16(a->body + a->records[i].ttl - 4);
+}
+
+/* The last records of the answer that are addresses or mail servers with the same owner. */
 static void find_turns(struct answer *a)
 {
 	unsigned n = a->n_answer;
+	uint16_t type = n ? type_at(a, n - 1) : 0;
 
-	if (!n || a->records[n - 1].pointer == ANSWER_NO_POINTER)
+	if (type != DNS_A && type != DNS_AAAA && (type != DNS_MX || a->n_authority))
 		return;
-	a->turn_size = get16(a->body + a->records[n - 1].ttl - 4) == DNS_A ? 16 : 28;
-	while (n) {
-		const struct answer_record *r = &a->records[n - 1];
-		uint16_t type = get16(a->body + r->ttl - 4);
-
-		if (type != (a->turn_size == 16 ? DNS_A : DNS_AAAA) ||
-		    r->ttl != r->pointer + 6)
-			break;
+	/* One whose owner is a pointer begins with it, six bytes before the TTL. */
+	for (; n && type_at(a, n - 1) == type &&
+	     a->records[n - 1].ttl == a->records[n - 1].pointer + 6;
+	     n--)
 		a->turn_n++;
-		n--;
-		if (!n || a->records[n - 1].pointer + a->turn_size != r->pointer)
-			break;
-	}
-	if (a->turn_n)
-		a->turn_at = a->records[n].pointer;
+	if (!a->turn_n)
+		return;
+	a->turn_at = a->records[n].pointer;
+	a->turn_size = type == DNS_A ? 16 : type == DNS_AAAA ? 28 : 0;
 }
 
 static int answer_make(
@@ -464,8 +494,7 @@ static int build(struct answer **ret, struct builder *b)
 	bool soa = false, positive;
 	int r = put_answers(b, &head.n_answer);
 
-	positive =
-	    head.n_answer > (uint16_t)(b->n_chain - 1) && head.rcode == DNS_NOERROR;
+	positive = b->answered && head.rcode == DNS_NOERROR;
 	/* The chain may end at a CNAME without more: then nothing says how long that
 	 * holds, unless an SOA does. */
 	if (r == 0 && (!positive || b->q->dnssec))
@@ -522,6 +551,25 @@ size_t answer_size(const struct answer *a)
 {
 	return sizeof(*a) + a->len +
 	    (a->n_answer + (size_t)a->n_authority) * sizeof(a->records[0]);
+}
+
+uint8_t answer_denied_at(const struct answer *a)
+{
+	unsigned n = a->n_answer;
+
+	for (; n < (unsigned)a->n_answer + a->n_authority; n++) {
+		const struct answer_record *r = &a->records[n];
+		unsigned at;
+
+		if (type_at(a, n) != DNS_SOA || r->pointer == ANSWER_NO_POINTER)
+			continue;
+		at = get16(a->body + r->pointer) & 0x3fffu;
+		/* Behind the question stands the target of an alias. */
+		return at < DNS_HEADER + (unsigned)a->qname_len
+		    ? (uint8_t)(at - DNS_HEADER)
+		    : 0;
+	}
+	return 0;
 }
 
 int answer_new_error(

@@ -1,8 +1,8 @@
 /*
  * What an upstream said, scrubbed: the records that answer the question, along its chain
- * of CNAMEs, or the SOA that says that there are none (RFC 2308); DNSSEC's records where
- * they were asked for.  Whatever else a reply holds is dropped, so that nothing gets into
- * the cache that was not asked for.
+ * of CNAMEs, or the SOA that says that there are none (RFC 2308); DNSSEC's records, and the
+ * DNAMEs that CNAMEs follow from, where they were asked for.  Whatever else a reply holds is
+ * dropped, so that nothing gets into the cache that was not asked for.
  *
  * The records are kept as they go out behind a question.  Owners are compressed against
  * the question and the targets of CNAMEs before them, names in rdata are whole.
@@ -38,7 +38,8 @@ struct answer {
 	uint16_t n_answer, n_authority; /* records */
 	uint32_t ttl;                   /* seconds it may be kept; 0: not at all */
 	uint32_t len;                   /* bytes of body */
-	/* Addresses at the answer's end that may take turns: where, how many, how long. */
+	/* Addresses or mail servers at the answer's end that may take turns: where, how
+	 * many, and how long each; 0: of different lengths, up to the body's end. */
 	uint16_t turn_at, turn_n, turn_size;
 	uint8_t *body;
 	struct answer_record records[];
@@ -62,6 +63,8 @@ struct answer *answer_free(struct answer *a);
 DEFINE_FREEP(answer)
 struct answer *answer_copy(const struct answer *a); /* NULL without memory */
 size_t answer_size(const struct answer *a);         /* bytes of memory */
+/* Where in the question's name the zone begins whose SOA denies it; 0 where none does. */
+uint8_t answer_denied_at(const struct answer *a);
 /* A failure of our own making. */
 int answer_new_error(
     struct answer **ret, size_t qname_len, unsigned rcode, uint32_t ttl) _mustcheck_;

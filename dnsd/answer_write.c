@@ -16,19 +16,41 @@ struct place {
 	size_t base, start; /* the name that was asked for, the body */
 };
 
+/* What an owner points to there. */
+static size_t pointed_to(
+    const struct answer *a, const uint8_t *pointer, struct place to)
+{
+	size_t at = get16(pointer) & 0x3fffu,
+	       old_start = DNS_HEADER + a->qname_len + 4u;
+
+	return at < old_start ? at - DNS_HEADER + to.base : at - old_start + to.start;
+}
+
+bool answer_reaches(const struct answer *a, size_t base, size_t start)
+{
+	unsigned n = start + a->len > 0x3fff ? a->n_answer + a->n_authority : 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint16_t p = a->records[i].pointer;
+
+		if (p != ANSWER_NO_POINTER &&
+		    pointed_to(a, a->body + p, (struct place){ base, start }) > 0x3fff)
+			return false;
+	}
+	return true;
+}
+
 /* Counts TTLs down, and moves owners' pointers to where the message has the names.  Records
  * before the first are not there. */
 static void settle(
     uint8_t *body, const struct answer_aged *g, struct place to, unsigned first)
 {
 	const struct answer *a = g->answer;
-	size_t old_start = DNS_HEADER + a->qname_len + 4u;
 	unsigned n = a->n_answer + a->n_authority;
 
 	for (unsigned i = first; i < n; i++) {
 		const struct answer_record *r = &a->records[i];
 		uint32_t ttl = get32(body + r->ttl);
-		size_t at;
 
 		if (g->stale_ttl)
 			ttl = g->stale_ttl;
@@ -37,10 +59,8 @@ static void settle(
 		put32(body + r->ttl, ttl);
 		if (_likely_(to.base == DNS_HEADER) || r->pointer == ANSWER_NO_POINTER)
 			continue;
-		at = get16(body + r->pointer) & 0x3fffu;
-		at = at < old_start ? at - DNS_HEADER + to.base
-				    : at - old_start + to.start;
-		put16(body + r->pointer, 0xc000 | (unsigned)at);
+		put16(body + r->pointer,
+		    0xc000 | (unsigned)pointed_to(a, body + r->pointer, to));
 	}
 }
 
@@ -48,16 +68,44 @@ static void settle(
 static void copy(uint8_t *p, const struct answer *a, size_t skip, unsigned turn)
 {
 	memcpy(p, a->body + skip, a->len - skip);
-	if (a->turn_n > 1 && turn % a->turn_n)
+	if (a->turn_n > 1 && a->turn_size && turn % a->turn_n)
 		answer_copy_turned(p + a->turn_at - skip, a->body + a->turn_at,
 		    (size_t)a->turn_n * a->turn_size, turn % a->turn_n);
+}
+
+static void reverse(uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		uint8_t b = p[i];
+
+		p[i] = p[n - 1 - i];
+		p[n - 1 - i] = b;
+	}
+}
+
+/* Has the record of number first be the first, where they differ in length: in place, once
+ * it is not needed any more where each of them is. */
+static void turn_in_place(uint8_t *p, size_t n, unsigned first)
+{
+	size_t at = 0;
+
+	while (first--)
+		at += 12u + get16(p + at + 10);
+	reverse(p, at);
+	reverse(p + at, n - at);
+	reverse(p, n);
 }
 
 void answer_write(
     const struct answer_aged *g, uint8_t *msg, size_t base, size_t start, unsigned turn)
 {
-	copy(msg + start, g->answer, 0, turn);
-	settle(msg + start, g, (struct place){ base, start }, 0);
+	const struct answer *a = g->answer;
+	uint8_t *body = msg + start;
+
+	copy(body, a, 0, turn);
+	settle(body, g, (struct place){ base, start }, 0);
+	if (_unlikely_(a->turn_n > 1 && !a->turn_size) && turn % a->turn_n)
+		turn_in_place(body + a->turn_at, a->len - a->turn_at, turn % a->turn_n);
 }
 
 bool answer_has_addresses(const struct answer *a)

@@ -29,6 +29,10 @@ void answer_copy_turned(uint8_t *to, const uint8_t *from, size_t n, unsigned fir
 void answer_write(const struct answer_aged *g, uint8_t *msg, size_t base, size_t start,
     unsigned turn);
 
+/* Whether it can be written there: what owners point to must not be beyond the reach of a
+ * pointer (RFC 1035, 4.1.4). */
+bool answer_reaches(const struct answer *a, size_t base, size_t start);
+
 /* A reply that is whole, to which addresses of its records' targets are added. */
 struct answer_message {
 	uint8_t *msg;

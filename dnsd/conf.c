@@ -406,10 +406,10 @@ static int check_hosts(
 	return 0;
 }
 
-/* The zones in an etcd cluster beside the root and the cluster's own: those whose names take
- * fewer than len bytes, or the others.  What is not in them does not exist. */
+/* The zones in an etcd cluster beside the root and those that are there already.  What is not
+ * in them does not exist. */
 static int add_zones_of(const struct etcd_settings *s, const struct zone_soa *like,
-    struct zone_edit *edit, size_t len, bool longer, struct err *e)
+    struct zone_edit *edit, struct err *e)
 {
 	struct zone_soa soa = *like;
 	int r = 0;
@@ -420,7 +420,7 @@ static int add_zones_of(const struct etcd_settings *s, const struct zone_soa *li
 
 		if (name_parse(&zone, text) < 0)
 			return err_set(e, -EINVAL, "etcd: \"%.64s\" is no zone", text);
-		if (zone.len == 1 || (zone.len >= len) != longer)
+		if (zone.len == 1)
 			continue;
 		soa.mname = soa.rname = zone;
 		if (name_prepend(&soa.mname, "dns") < 0 ||
@@ -434,19 +434,23 @@ static int add_zones_of(const struct etcd_settings *s, const struct zone_soa *li
 	return r < 0 ? err_set(e, r, "out of memory") : 0;
 }
 
-static int add_etcd_apexes(const struct dnsd_conf *c, struct zone_edit *edit,
-    size_t len, bool longer, struct err *e)
+static uint32_t negative_ttl(const struct dnsd_conf *c)
 {
-	struct zone_soa soa = { .ttl = (uint32_t)(c->negative_ttl / 1000),
-		.refresh = 7200,
-		.retry = 1800,
-		.expire = 86400 };
+	return (uint32_t)(MIN(c->negative_ttl, c->cache.negative) / 1000);
+}
+
+static int add_etcd_apexes(
+    const struct dnsd_conf *c, struct zone_edit *edit, struct err *e)
+{
+	struct zone_soa soa = {
+		.ttl = negative_ttl(c), .refresh = 7200, .retry = 1800, .expire = 86400
+	};
 	struct etcd_settings s[ETCD_CLUSTERS];
 	size_t n = dnsd_conf_etcd(c, s);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_zones_of(&s[i], &soa, edit, len, longer, e);
+		r = add_zones_of(&s[i], &soa, edit, e);
 	return r;
 }
 
@@ -456,26 +460,19 @@ static int compile(struct dnsd_conf *c, const struct conf_doc *doc, struct err *
 	_cleanup_(records_freep) struct records *records = NULL;
 	_cleanup_(zone_edit_freep) struct zone_edit *edit = NULL;
 	int r = records_new(&records);
-	size_t len = 0;
 
 	if (r == 0)
 		r = zone_edit_new(&edit, NULL);
 	if (r < 0)
 		return err_set(e, r, "out of memory");
 	if (c->cluster)
-		len = strlen(c->cluster->domain) + 2;
-	r = add_etcd_apexes(c, edit, len, false, e);
-	if (r < 0)
-		return r;
-	if (r == 0 && c->cluster)
-		r = derive_apexes(c->cluster,
-		    (uint32_t)(MIN(c->negative_ttl, c->cache.negative) / 1000), edit);
+		r = derive_apexes(c->cluster, negative_ttl(c), edit);
 	if (r == 0 && c->cluster)
 		r = derive_records(c->cluster, (uint32_t)(c->ttl / 1000), records);
 	if (r < 0)
 		return err_set(
 		    e, r, "cannot derive the cluster's records: %s", strerror(-r));
-	r = add_etcd_apexes(c, edit, len, true, e);
+	r = add_etcd_apexes(c, edit, e);
 	if (r < 0)
 		return r;
 	/* As CoreDNS's cache, which sees what is ours too. */

@@ -481,6 +481,7 @@ static bool is_looping(struct forward *f, const struct name_buf *name)
 enum forward_result forward_try(struct forward *f, const struct query_env *env,
     struct query *q, const uint8_t *in, uint8_t *out, size_t out_max)
 {
+	static const struct answer nothing = { .rcode = DNS_NOERROR };
 	struct answer_question aq;
 	struct answer_aged found;
 
@@ -499,6 +500,12 @@ enum forward_result forward_try(struct forward *f, const struct query_env *env,
 	counter_add(&f->stats->cache_misses, 1);
 	if (_unlikely_(aq.type == DNS_HINFO) && is_looping(f, &aq.name)) {
 		query_error(env, q, DNS_REFUSED, in, out, out_max);
+		return FORWARD_ANSWERED;
+	}
+	/* What is ours is said all the same: the alias, as without RD. */
+	if (q->chase_at && is_excepted(f->settings, &aq.name)) {
+		query_upstream(env, q, in, out, out_max,
+		    &(struct answer_aged){ .answer = &nothing });
 		return FORWARD_ANSWERED;
 	}
 	if (!(q->flags & DNS_RD) || !forward_may_ask(f, &aq)) {
@@ -569,8 +576,10 @@ int forward_wait(struct forward *f, struct forward_waiter *w, const struct query
 		if (r == 0)
 			list_append(&x->waiters, &w->link);
 	}
-	if (r < 0)
+	if (r < 0) {
 		free(w->head);
+		w->head = NULL;
+	}
 	return r;
 }
 

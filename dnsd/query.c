@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "dnsd/cookie.h"
 #include "dnsd/query_parse.h"
+#include "dnsd/query_writer.h"
 #include "dnsd/template.h"
 
 /* At most so many CNAMEs are followed for one question. */
@@ -20,119 +21,6 @@
 #define ADDRESS_LEN 16 /* of an A record whose owner is a pointer */
 
 #define TTL_ANY 3600
-
-#define COOKIE_OPTION_LEN (4 + COOKIE_LEN)
-
-struct writer {
-	uint8_t *out;
-	size_t pos, end; /* end leaves room for OPT */
-	unsigned answers, authority, additional;
-	unsigned turn; /* which of several records is the first */
-	bool truncated;
-};
-
-static void writer_init(struct writer *w, const struct query_env *env,
-    const struct query *q, const uint8_t *in, uint8_t *out, size_t out_max)
-{
-	w->out = out;
-	w->pos = q->question_end;
-	w->end = MIN(out_max, env->tcp ? (size_t)DNS_MESSAGE_MAX : q->udp_size);
-	if (q->edns)
-		w->end -= DNS_OPT_LEN + q->options_len;
-	w->answers = w->authority = w->additional = 0;
-	/* The client draws its IDs at random, so we need not. */
-	w->turn = env->rotate ? q->id : 0;
-	w->truncated = false;
-	if (out != in)
-		memcpy(out + DNS_HEADER, in + DNS_HEADER, q->question_end - DNS_HEADER);
-}
-
-/* Aside, as few replies have options. */
-static __attribute__((noinline)) void put_options(const struct query *q, uint8_t *p)
-{
-	if (q->options_len > q->ederror_len) {
-		put16(p, OPTION_COOKIE);
-		put16(p + 2, COOKIE_LEN);
-		memcpy(p + 4, q->cookie, COOKIE_LEN);
-		p += COOKIE_OPTION_LEN;
-	}
-	if (q->ederror_len)
-		memcpy(p, q->ederror, q->ederror_len);
-}
-
-/* Header and OPT around what was written. */
-static void writer_finish(struct writer *w, const struct query_env *env,
-    struct query *q, unsigned rcode, unsigned flags)
-{
-	uint8_t *h = w->out;
-
-	if (w->truncated) {
-		w->pos = q->question_end;
-		w->answers = w->authority = w->additional = 0;
-		flags |= DNS_TC;
-	}
-	if (q->edns) {
-		uint8_t *p = w->out + w->pos;
-
-		p[0] = 0;
-		put16(p + 1, DNS_OPT);
-		put16(p + 3, DNS_UDP_MAX);
-		p[5] = (uint8_t)(rcode >> 4);
-		p[6] = 0; /* our version */
-		put16(p + 7, q->edns_do ? DNS_DO : 0);
-		put16(p + 9, q->options_len);
-		if (_unlikely_(q->options_len))
-			put_options(q, p + DNS_OPT_LEN);
-		w->pos += DNS_OPT_LEN + q->options_len;
-		w->additional++;
-	}
-	put16(h, q->id);
-	flags |=
-	    DNS_QR | (q->flags & (DNS_OPCODE | DNS_RD | DNS_CD)) | (rcode & DNS_RCODE);
-	flags |= env->recursion ? DNS_RA : 0;
-	put16(h + 2, flags);
-	put16(h + 4, q->question_end > DNS_HEADER);
-	put16(h + 6, w->answers);
-	put16(h + 8, w->authority);
-	put16(h + 10, w->additional);
-	q->rcode = (uint8_t)rcode;
-	q->reply_flags = (uint16_t)flags;
-	q->answers = (uint16_t)w->answers;
-	q->reply_len = w->pos;
-}
-
-void query_error(const struct query_env *env, struct query *q, unsigned rcode,
-    const uint8_t *in, uint8_t *out, size_t out_max)
-{
-	struct writer w;
-
-	writer_init(&w, env, q, in, out, out_max);
-	writer_finish(&w, env, q, rcode, 0);
-}
-
-void query_limit(const struct query_env *env, struct query *q, const uint8_t *in,
-    uint8_t *out, size_t out_max)
-{
-	bool cookie = q->options_len > q->ederror_len;
-	struct writer w;
-
-	writer_init(&w, env, q, in, out, out_max);
-	w.truncated = !cookie;
-	writer_finish(&w, env, q, cookie ? DNS_BADCOOKIE : DNS_NOERROR, 0);
-}
-
-/* Room for n bytes; without it the reply is truncated. */
-static uint8_t *writer_reserve(struct writer *w, size_t n)
-{
-	uint8_t *p = w->out + w->pos;
-
-	if (_unlikely_(n > w->end - w->pos)) {
-		w->truncated = true;
-		return NULL;
-	}
-	w->pos += n;
-	return p;
-}
 
 static bool takes_turns(uint16_t type)
 {
@@ -322,30 +210,52 @@ static bool write_sections(const struct query_env *env, const struct query *q,
 	return true;
 }
 
-/* The addresses of a name that stands at offset at of the message, as far as they fit;
- * what does not fit is left out without a word (RFC 2181, 9).  False when no local source
- * knows the name. */
-static bool write_glue(struct writer *w, const struct zone *z, size_t at)
+static bool same_target(const struct writer *w, size_t a, size_t b)
+{
+	size_t n = name_scan(w->out + a, w->pos - a);
+
+	return n == name_scan(w->out + b, w->pos - b) &&
+	    name_same(w->out + a, w->out + b, n);
+}
+
+enum glue {
+	GLUE_END,
+	GLUE_ALIAS,   /* it goes on at another name */
+	GLUE_OUTSIDE, /* no local source knows the name */
+};
+
+/* The addresses of a name that stands at offset at of the message, as far as they fit; what
+ * does not fit is left out without a word (RFC 2181, 9).  Or its alias; then at is that of
+ * what it leads to. */
+static enum glue write_glue(struct writer *w, const struct zone *z, size_t *at)
 {
 	static const uint16_t types[] = { DNS_A, DNS_AAAA };
-	struct step s = { .at = at };
+	const struct zone_set *set;
+	bool any = false;
+	struct step s;
 
-	step_to(&s, w, at);
-	if (at > 0x3fff)
-		return true;
+	step_to(&s, w, *at);
+	if (s.at > 0x3fff)
+		return GLUE_END;
 	if (!step_find(&s, z))
-		return false;
+		return GLUE_OUTSIDE;
 	if (!s.found)
-		return true;
+		return GLUE_END;
 	for (unsigned i = 0; i < ARRAY_SIZE(types); i++) {
-		const struct zone_set *set = zone_set_find(s.found, types[i]);
-
+		set = zone_set_find(s.found, types[i]);
+		any |= set != NULL;
 		if (!set || set->len > w->end - w->pos)
 			continue;
-		write_set(w, s.found, set, (unsigned)at);
+		write_set(w, s.found, set, (unsigned)s.at);
 		w->additional += set->count;
 	}
-	return true;
+	set = any ? NULL : zone_set_find(s.found, DNS_CNAME);
+	if (_likely_(!set) || set->len > w->end - w->pos)
+		return GLUE_END;
+	*at = w->pos + 12;
+	write_set(w, s.found, set, (unsigned)s.at);
+	w->additional++;
+	return GLUE_ALIAS;
 }
 
 /* Leaves the addresses of the target at offset at to an upstream, if they have a chance. */
@@ -362,6 +272,9 @@ static __attribute__((noinline)) void leave_target(
 	    q->ederror_len || w->end - w->pos < ADDRESS_LEN ||
 	    q->n_targets == ARRAY_SIZE(q->targets))
 		return;
+	for (unsigned i = 0; i < q->n_targets; i++)
+		if (same_target(w, q->targets[i], at))
+			return;
 	/* A name that a template has records of another type for is ours all the same. */
 	name_set(&name, w->out + at, name_scan(w->out + at, w->pos - at));
 	if (!env->templates ||
@@ -415,12 +328,47 @@ static int target_offset(uint16_t type)
 	return -1;
 }
 
-static bool same_target(const struct writer *w, size_t a, size_t b)
-{
-	size_t n = name_scan(w->out + a, w->pos - a);
+/* The additional records of an answer. */
+struct extras {
+	size_t start;
+	bool aliases; /* so that a name may turn up again */
+};
 
-	return n == name_scan(w->out + b, w->pos - b) &&
-	    name_same(w->out + a, w->out + b, n);
+/* Whether the records of the name at offset at are there already. */
+static bool has_records(const struct writer *w, const struct extras *x, size_t at)
+{
+	size_t n;
+
+	for (size_t p = x->start; p < w->pos; p += n + 10 + get16(w->out + p + n + 8)) {
+		size_t owner = p;
+
+		n = 2;
+		if (w->out[p] >= 0xc0)
+			owner = get16(w->out + p) & 0x3fffu;
+		else
+			n = name_scan(w->out + p, w->pos - p);
+		if (same_target(w, owner, at))
+			return true;
+	}
+	return false;
+}
+
+/* The addresses of the target at offset at, behind the aliases that lead to them. */
+static void write_target(const struct query_env *env, struct query *q, struct writer *w,
+    size_t at, struct extras *x)
+{
+	enum glue g = GLUE_ALIAS;
+
+	for (unsigned hops = 0; g == GLUE_ALIAS && hops <= CHAIN_MAX; hops++) {
+		if (_unlikely_(x->aliases) && has_records(w, x, at))
+			return;
+		if (env->templates && write_made_glue(env, q, w, at))
+			return;
+		g = write_glue(w, env->zone, &at);
+		x->aliases |= g == GLUE_ALIAS;
+	}
+	if (g == GLUE_OUTSIDE)
+		leave_target(env, q, w, at);
 }
 
 /* The addresses of the first targets, each once. */
@@ -428,6 +376,7 @@ static void write_additional(const struct query_env *env, struct query *q,
     struct writer *w, size_t start, size_t end)
 {
 	int off = target_offset(q->type), left = GLUE_MAX;
+	struct extras x = { .start = end };
 
 	for (size_t p = start; off >= 0 && p < end && left-- > 0;
 	     p += 12u + get16(w->out + p + 10)) {
@@ -437,10 +386,8 @@ static void write_additional(const struct query_env *env, struct query *q,
 		for (size_t o = start; o < p && !seen;
 		     o += 12u + get16(w->out + o + 10))
 			seen = same_target(w, o + 12 + (size_t)off, target);
-		if (seen || (env->templates && write_made_glue(env, q, w, target)))
-			continue;
-		if (!write_glue(w, env->zone, target))
-			leave_target(env, q, w, target);
+		if (!seen)
+			write_target(env, q, w, target, &x);
 	}
 }
 
@@ -481,10 +428,10 @@ static bool step_answer(
 	return true;
 }
 
-/* Templates come first for an alias's target too.  True when the chain has ended, or goes
- * on at the alias of a template (*on). */
+/* Templates come first for an alias's target too.  True when the chain has ended, with the
+ * last name's rcode (RFC 6604, 3), or goes on at the alias of a template (*on). */
 static __attribute__((noinline)) bool step_template(const struct query_env *env,
-    struct query *q, struct step *s, struct writer *w, bool *on)
+    struct query *q, struct step *s, struct writer *w, unsigned *rcode, bool *on)
 {
 	struct writer before = *w;
 	struct template_match m;
@@ -513,6 +460,8 @@ static __attribute__((noinline)) bool step_template(const struct query_env *env,
 	*on = cname && !w->truncated;
 	if (*on)
 		step_to(s, w, cname);
+	else
+		*rcode = m.template->rcode;
 	return true;
 }
 
@@ -540,7 +489,7 @@ static bool follow(const struct query_env *env, struct query *q, struct step *s,
 		/* Pointers do not reach further. */
 		if (w->truncated || s->at > 0x3fff || is_loop(s, w, seen, chain))
 			return false;
-		if (env->templates && step_template(env, q, s, w, &on)) {
+		if (env->templates && step_template(env, q, s, w, rcode, &on)) {
 			if (on)
 				continue;
 			return false;
@@ -558,13 +507,23 @@ static bool follow(const struct query_env *env, struct query *q, struct step *s,
 	return false;
 }
 
+/* Where the name that a wildcard hangs below begins, when the answer is one's. */
+static uint8_t wildcard_at(const struct query *q, const struct zone_name *found)
+{
+	const uint8_t *wire = zone_name_wire(found);
+
+	return wire[0] == 1 && wire[1] == '*' ? (uint8_t)(q->name.len + 2 - found->len)
+					      : 0;
+}
+
 static enum query_outcome answer_nodata(const struct query_env *env, struct query *q,
     const struct zone_apex *soa, const uint8_t *in, uint8_t *out, size_t out_max)
 {
 	struct writer w;
 
+	q->source_at = (uint8_t)(q->name.len - soa->len);
 	writer_init(&w, env, q, in, out, out_max);
-	if (write_soa(&w, soa, (unsigned)(DNS_HEADER + q->name.len - soa->len)))
+	if (write_soa(&w, soa, (unsigned)(DNS_HEADER + q->source_at)))
 		w.authority++;
 	writer_finish(&w, env, q, DNS_NOERROR, DNS_AA);
 	return QUERY_ANSWERED;
@@ -579,10 +538,12 @@ static enum query_outcome answer_step(const struct query_env *env, struct query 
 
 	writer_init(&w, env, q, in, out, out_max);
 	if (_likely_(s->found)) {
+		q->source_at = wildcard_at(q, s->found);
 		if (!step_answer(env, q, s, &w) && follow(env, q, s, &w, &rcode))
 			return QUERY_FORWARD;
 	} else if (s->apex != ZONE_NO_APEX) {
 		rcode = DNS_NXDOMAIN;
+		q->source_at = (uint8_t)(q->name.len - env->zone->apexes[s->apex].len);
 		write_negative(&w, env->zone, s->apex, s->name, s->at);
 	}
 	writer_finish(&w, env, q, rcode, DNS_AA);
@@ -659,6 +620,7 @@ static __attribute__((noinline)) enum query_outcome answer_templates(
 
 	switch (template_find(env->templates, &q->name, q->class, q->type, &m)) {
 	case TEMPLATE_MATCH:
+		q->source_at = (uint8_t)(q->name.len - m.zone->name.len);
 		if (m.template->ederror)
 			set_ederror(q, m.template);
 		writer_init(&w, env, q, in, out, out_max);
@@ -725,6 +687,21 @@ static __attribute__((noinline)) void set_cookie(
 	q->options_len = COOKIE_OPTION_LEN;
 }
 
+/* Without a question: only where cookies are given that means something. */
+static void answer_cookie(const struct query_env *env, struct query *q,
+    const uint8_t *in, uint8_t *out, size_t out_max)
+{
+	unsigned rcode = DNS_FORMERR;
+
+	if (env->cookies && env->peer) {
+		set_cookie(env, q);
+		rcode = q->edns_version ? DNS_BADVERS
+		    : env->refuse       ? DNS_REFUSED
+					: DNS_NOERROR;
+	}
+	query_error(env, q, rcode, in, out, out_max);
+}
+
 enum query_outcome query_answer(const struct query_env *env, struct query *q,
     const uint8_t *in, size_t n, uint8_t *out, size_t out_max)
 {
@@ -741,6 +718,9 @@ enum query_outcome query_answer(const struct query_env *env, struct query *q,
 	case PARSED_FORMERR:
 		query_error(env, q, DNS_FORMERR, in, out, out_max);
 		return QUERY_ANSWERED;
+	case PARSED_COOKIE:
+		answer_cookie(env, q, in, out, out_max);
+		return QUERY_ANSWERED;
 	}
 	if (_unlikely_(q->cookie_len))
 		set_cookie(env, q);
@@ -752,34 +732,4 @@ enum query_outcome query_answer(const struct query_env *env, struct query *q,
 	if (_unlikely_(env->templates != NULL))
 		return answer_templates(env, q, in, out, out_max);
 	return answer_local(env, q, NULL, in, out, out_max);
-}
-
-void query_upstream(const struct query_env *env, struct query *q, const uint8_t *in,
-    uint8_t *out, size_t out_max, const struct answer_aged *g)
-{
-	const struct answer *a = g->answer;
-	struct writer w;
-	uint8_t *body;
-
-	writer_init(&w, env, q, in, out, out_max);
-	if (_unlikely_(q->chase_at)) {
-		if (out != in)
-			memcpy(out + q->question_end, in + q->question_end,
-			    q->chase_end - q->question_end);
-		w.pos = q->chase_end;
-		w.answers = q->answers;
-		/* Pointers do not reach further. */
-		if (w.pos + a->len > 0x3fff || w.pos > w.end)
-			w.truncated = true;
-	}
-	body = w.truncated ? NULL : writer_reserve(&w, a->len);
-	if (body && a->len) { /* an error has no records */
-		answer_write(g, out, q->chase_at ? q->chase_at : DNS_HEADER,
-		    (size_t)(body - out), w.turn);
-		w.answers += a->n_answer;
-		w.authority += a->n_authority;
-	}
-	/* RFC 6840, 5.7 */
-	writer_finish(&w, env, q, a->rcode,
-	    a->ad && (q->edns_do || q->flags & DNS_AD) ? DNS_AD : 0);
 }

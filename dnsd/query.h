@@ -51,6 +51,9 @@ struct query {
 	uint16_t options_len; /* bytes of the reply's options, both of these together */
 	uint16_t ederror_len;
 	const uint8_t *ederror; /* an option with an extended error, the template's */
+	/* Unless it is 0: the name from that offset on has one source for the replies about
+	 * all names below it: a wildcard, a template, or that they do not exist. */
+	uint8_t source_at;
 	/* A chain of CNAMEs that leads out of our data: the offset in out of the name to
 	 * ask an upstream for, 0 for none, and the end of what was written. */
 	size_t chase_at, chase_end;
@@ -87,6 +90,10 @@ enum query_outcome query_answer(const struct query_env *env, struct query *q,
  */
 void query_error(const struct query_env *env, struct query *q, unsigned rcode,
     const uint8_t *in, uint8_t *out, size_t out_max);
+
+/* The reply to what the caller cannot get the rest of: an error, or what is whole without. */
+void query_give_up(const struct query_env *env, struct query *q, const uint8_t *in,
+    uint8_t *out, size_t out_max);
 
 /* The reply to a question with a wildcard, by the name that was made for it; NULL when there
  * is nothing that it stands for.  QUERY_FORWARD when it is somebody else's then. */

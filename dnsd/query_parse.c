@@ -97,6 +97,7 @@ enum parsed query_parse(struct query *q, const uint8_t *in, size_t n)
 	q->cookie_len = 0;
 	q->cookie_valid = false;
 	q->options_len = q->ederror_len = 0;
+	q->source_at = 0;
 	q->udp_size = q->bufsize = DNS_UDP_PLAIN;
 	q->rcode = 0;
 	q->chase_at = 0;
@@ -111,6 +112,9 @@ enum parsed query_parse(struct query *q, const uint8_t *in, size_t n)
 		return PARSED_SILENT;
 	if (q->flags & DNS_OPCODE)
 		return PARSED_NOTIMP;
+	if (get16(in + 4) == 0)
+		return parse_records(q, in, n) && q->cookie_len ? PARSED_COOKIE
+								: PARSED_FORMERR;
 	if (get16(in + 4) != 1)
 		return PARSED_FORMERR;
 	len = name_scan(in + DNS_HEADER, n - DNS_HEADER);

@@ -10,6 +10,7 @@ enum parsed {
 	PARSED_SILENT, /* no reply: too short, or itself a reply */
 	PARSED_NOTIMP,
 	PARSED_FORMERR,
+	PARSED_COOKIE, /* it asks for nothing but a cookie (RFC 7873, 5.4) */
 };
 
 /* Fills q as far as the n bytes at in can be read. */

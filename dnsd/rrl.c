@@ -44,15 +44,15 @@ static void cut(uint8_t *to, const uint8_t *from, unsigned bytes, unsigned prefi
 		    prefix >= 8 ? from[i] : (uint8_t)(from[i] & (0xff00u >> prefix));
 }
 
-/* A flood of random names must not look like so many different questions: they are told by
- * the name above theirs. */
+/* A flood of random names must not look like so many different questions, however many of
+ * their labels are random: they are told by the name that answers for them all. */
 static size_t put_name(uint8_t *to, const struct query *q)
 {
-	size_t off = 0;
+	size_t off = q->source_at;
 
 	if (q->rcode != DNS_NOERROR && q->rcode != DNS_NXDOMAIN)
 		return 0;
-	if (q->rcode == DNS_NXDOMAIN && q->name.len > 1)
+	if (q->rcode == DNS_NXDOMAIN && !off && q->name.len > 1)
 		off = q->name.wire[0] + 1u;
 	memcpy(to, q->name.wire + off, q->name.len - off);
 	return q->name.len - off;

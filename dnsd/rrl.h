@@ -1,8 +1,9 @@
 /*
  * Limits how many alike replies go to one network, so that forged source addresses cannot
  * turn this server against others.  Alike are replies of one kind about one name; about
- * names that do not exist, those below one name.  One for each worker; memory is fixed, and
- * two that share a place by chance share a budget.
+ * names that do not exist, those of one zone; and about names that one wildcard or template
+ * answers for, all of them.  One for each worker; memory is fixed, and two that share a place
+ * by chance share a budget.
  */
 #pragma once
 

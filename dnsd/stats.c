@@ -31,7 +31,9 @@ static const uint8_t type_index[257] = { [1] = 1,
 #define INDEX_CAA 22
 
 static const char *const rcode_names[STATS_N_RCODE] = { "NOERROR", "FORMERR",
-	"SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", [16] = "BADVERS" };
+	"SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET",
+	"NOTAUTH", "NOTZONE", [16] = "BADVERS", [23] = "BADCOOKIE" };
+#define OTHER_RCODE (STATS_N_RCODE - 1)
 
 /* Upper bounds of the size buckets, as in CoreDNS. */
 static const double size_bounds[] = { 0, 100, 200, 300, 400, 511, 1023, 2047, 4095,
@@ -65,7 +67,8 @@ void stats_reply(struct stats *s, const struct query *q, enum stats_proto proto,
     bool v6, size_t request_len)
 {
 	counter_add(&s->requests[proto][v6][index_of(q->type)], 1);
-	counter_add(&s->responses[MIN(q->rcode, STATS_N_RCODE - 1)], 1);
+	counter_add(
+	    &s->responses[stats_rcode_name(q->rcode) ? q->rcode : OTHER_RCODE], 1);
 	if (q->edns_do)
 		counter_add(&s->do_requests, 1);
 	count_size(&s->request_size[proto], request_len);
@@ -154,7 +157,8 @@ static void show_sizes(const struct stats_sizes *sizes, const char *name,
 		histogram_init(&h, size_bounds, ARRAY_SIZE(size_bounds));
 		for (size_t i = 0; i <= h.n; i++)
 			h.buckets[i] = sizes[p].buckets[i];
-		h.sum_nano.value = sizes[p].sum.value * 1000000000ULL;
+		h.sum = sizes[p].sum;
+		h.parts = 1;
 		metric_histogram(out, name,
 		    METRIC_LABELS(SERVER, "view", "", "proto", protos[p]), &h);
 	}
@@ -171,7 +175,7 @@ static void show_durations(const struct stats *s, struct str *out)
 	histogram_init(&h, bounds, ARRAY_SIZE(bounds));
 	for (size_t i = 0; i < STATS_N_DURATION; i++)
 		h.buckets[i] = s->duration.buckets[i];
-	h.sum_nano = s->duration.sum_ns;
+	h.sum = s->duration.sum_ns;
 	metric_family(
 	    out, name, METRIC_HISTOGRAM, "Time from a query's arrival to its reply.");
 	metric_histogram(out, name, METRIC_LABELS(SERVER, "view", ""), &h);

@@ -18,9 +18,9 @@ enum stats_proto {
 };
 
 enum {
-	STATS_N_TYPE = 24, /* those that have a name in stats.c, and "other" */
-	STATS_N_RCODE = 17,
-	STATS_N_SIZE = 16, /* buckets of message sizes */
+	STATS_N_TYPE = 24,  /* those that have a name in stats.c, and "other" */
+	STATS_N_RCODE = 25, /* the last is for those without a name in stats.c */
+	STATS_N_SIZE = 16,  /* buckets of message sizes */
 	STATS_N_DURATION = 17,
 	STATS_N_UPSTREAM = 15,
 };

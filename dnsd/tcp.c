@@ -270,10 +270,7 @@ static size_t conn_answer(struct conn *c, const uint8_t *in, size_t n, uint8_t *
 		if (conn_wait(c, &q, query_begun(&q, in, out + 2), n, begin_ns,
 			o == QUERY_WILDCARD))
 			return 0;
-		q.chase_at = 0;
-		if (!q.n_targets)
-			query_error(
-			    &qe, &q, DNS_SERVFAIL, in, out + 2, DNS_MESSAGE_MAX);
+		query_give_up(&qe, &q, in, out + 2, DNS_MESSAGE_MAX);
 	}
 	if (qe.refuse)
 		counter_add(&env->stats->not_allowed, 1);

@@ -1,6 +1,6 @@
 /*
- * Queries over TCP (RFC 7766): pipelined, answered in the order of their arrival, within
- * limits on clients, queries, bytes and seconds.
+ * Queries over TCP (RFC 7766): pipelined, answered in the order of their arrival but for
+ * what upstreams are asked for, within limits on clients, queries, bytes and seconds.
  */
 #pragma once
 

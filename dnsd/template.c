@@ -391,10 +391,14 @@ enum template_result template_find(const struct templates *ts,
 
 /* --- filling in --------------------------------------------------------- */
 
+/* A comparison of the name's end does not say where the match began. */
 static bool get_match(void *arg, unsigned i, const char **text, size_t *n)
 {
-	const struct template_match *m = arg;
+	struct template_match *m = arg;
 
+	if (!m->n_groups)
+		m->n_groups = pattern_match(
+		    m->pattern, m->name, strlen(m->name), m->groups, PATTERN_GROUPS);
 	if (i >= m->n_groups || m->groups[2 * i] > m->groups[2 * i + 1])
 		return false;
 	*text = m->name + m->groups[2 * i];
@@ -439,11 +443,6 @@ static int render(const struct template_match *m, const struct template_line *l,
 		.arg = &own };
 
 	name_format(q->name->wire, own.name);
-	if (!own.n_groups) {
-		own.groups[0] = 0;
-		own.groups[1] = strlen(own.name);
-		own.n_groups = 1;
-	}
 	name_format(m->zone->name.wire, zone);
 	name_format(q->wire, question);
 	type_text(q->type == DNS_ANY ? m->template->type : q->type, type);

@@ -150,7 +150,7 @@ static bool is_reflection(const union net_sockaddr *peer)
 	return _unlikely_(port < 1024 && port != 53);
 }
 
-/* Who asked over UDP what an upstream is asked for. */
+/* Who asked over UDP, and waits for an upstream or for a wildcard's names. */
 struct udp_waiter {
 	struct forward_waiter waiter;
 	const struct server_env *env;
@@ -162,25 +162,21 @@ struct udp_waiter {
 	union control control;
 };
 
-/* False when the reply is not to be sent; it may be another now, in out. */
-static __attribute__((noinline)) bool limit(const struct server_env *env,
+/* What becomes of the reply: with RRL_SLIP it is another, in out. */
+static __attribute__((noinline)) enum rrl_verdict limit(const struct server_env *env,
     const struct sockaddr *peer, struct query *q, const uint8_t *in, uint8_t *out)
 {
 	struct query_env qe = { .recursion = env->recursion };
+	enum rrl_verdict v = rrl_check(
+	    env->rrl, &env->settings->rrl, peer, q, clock_boot_ns() / 1000000);
 
-	switch (rrl_check(
-	    env->rrl, &env->settings->rrl, peer, q, clock_boot_ns() / 1000000)) {
-	case RRL_SEND:
-		return true;
-	case RRL_SLIP:
+	if (v == RRL_SLIP) {
 		counter_add(&env->stats->rrl_slipped, 1);
 		query_limit(&qe, q, in, out, QUERY_UDP_OUT);
-		return true;
-	case RRL_DROP:
-		break;
+	} else if (v == RRL_DROP) {
+		counter_add(&env->stats->rrl_dropped, 1);
 	}
-	counter_add(&env->stats->rrl_dropped, 1);
-	return false;
+	return v;
 }
 
 static void on_reply(struct forward_waiter *fw, const uint8_t *msg, size_t n)
@@ -192,11 +188,11 @@ static void on_reply(struct forward_waiter *fw, const uint8_t *msg, size_t n)
 	uint8_t limited[QUERY_UDP_OUT];
 
 	if (n && _unlikely_(env->settings->rrl.rate)) {
-		size_t whole = fw->q.reply_len;
+		enum rrl_verdict v = limit(env, &w->peer.sa, &fw->q, fw->head, limited);
 
-		if (!limit(env, &w->peer.sa, &fw->q, fw->head, limited))
+		if (v == RRL_DROP)
 			n = 0;
-		else if (fw->q.reply_len != whole)
+		else if (v == RRL_SLIP)
 			iov = (struct iovec){ limited, fw->q.reply_len };
 	}
 	w->msg.msg_iov = &iov;
@@ -223,8 +219,8 @@ int udp_waiter_fd(const struct forward_waiter *w)
 				    : -1;
 }
 
-/* The reply comes later; 0, as there is none for the moment. */
-static size_t wait_for_upstream(struct udp_batch *b, unsigned i,
+/* False when it has to be answered at once: there is no memory, or too many wait. */
+static bool wait_for_reply(struct udp_batch *b, unsigned i,
     const struct server_env *env, const struct query *q, bool wildcard)
 {
 	struct msghdr *rx = &b->rx[i].msg_hdr;
@@ -232,7 +228,7 @@ static size_t wait_for_upstream(struct udp_batch *b, unsigned i,
 	int r;
 
 	if (!w)
-		return 0;
+		return false;
 	w->env = env;
 	w->fd = b->fd;
 	w->peer = b->peer[i];
@@ -251,7 +247,7 @@ static size_t wait_for_upstream(struct udp_batch *b, unsigned i,
 		     : forward_wait(env->forward, &w->waiter, q, false, b->buf[i]);
 	if (r < 0)
 		free(w);
-	return 0;
+	return r == 0;
 }
 
 /* The length of the reply to message i, which is in its buffer then; 0 for none. */
@@ -278,14 +274,17 @@ static size_t answer(struct udp_batch *b, unsigned i, const struct server_env *e
 		counter_add(&env->stats->silent, 1);
 		return 0;
 	}
-	if (o == QUERY_FORWARD &&
-	    forward_try(env->forward, &qe, &q, b->buf[i], b->buf[i], BUFFER) ==
-		FORWARD_WAIT)
-		return wait_for_upstream(b, i, env, &q, false);
-	if (_unlikely_(o == QUERY_WILDCARD))
-		return wait_for_upstream(b, i, env, &q, true);
+	if (_unlikely_(o == QUERY_WILDCARD) ||
+	    (o == QUERY_FORWARD &&
+		forward_try(env->forward, &qe, &q, b->buf[i], b->buf[i], BUFFER) ==
+		    FORWARD_WAIT)) {
+		if (wait_for_reply(b, i, env, &q, o == QUERY_WILDCARD))
+			return 0;
+		/* Silence would have the client wait, and ask nobody else meanwhile. */
+		query_give_up(&qe, &q, b->buf[i], b->buf[i], BUFFER);
+	}
 	if (_unlikely_(env->settings->rrl.rate) &&
-	    !limit(env, &b->peer[i].sa, &q, b->buf[i], b->buf[i]))
+	    limit(env, &b->peer[i].sa, &q, b->buf[i], b->buf[i]) == RRL_DROP)
 		return 0;
 	if (_unlikely_(qe.refuse))
 		counter_add(&env->stats->not_allowed, 1);

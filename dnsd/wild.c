@@ -95,16 +95,20 @@ void wild_question_free(struct wild_question *q)
 	free(q);
 }
 
-static void ask_upstream(struct wild *w, struct forward_waiter *fw)
+static void ask_upstream(
+    struct wild *w, const struct query_env *env, struct forward_waiter *fw, size_t max)
 {
 	uint8_t *head = TAKE(fw->head);
 	struct query q = fw->q;
-	int r = forward_wait(
-	    w->env->forward, fw, &q, fw->tcp, query_begun(&q, head, w->out));
 
-	free(head);
-	if (r < 0)
-		fw->reply(fw, NULL, 0);
+	if (forward_wait(
+		w->env->forward, fw, &q, fw->tcp, query_begun(&q, head, w->out)) == 0) {
+		free(head);
+		return;
+	}
+	fw->head = head;
+	query_give_up(env, &fw->q, head, w->out, max);
+	fw->reply(fw, w->out, fw->q.reply_len);
 }
 
 static void answer(
@@ -127,7 +131,7 @@ static void answer(
 		FORWARD_ANSWERED)
 		fw->reply(fw, w->out, fw->q.reply_len);
 	else
-		ask_upstream(w, fw);
+		ask_upstream(w, &env, fw, max);
 }
 
 void wild_answer(struct wild_question *q)

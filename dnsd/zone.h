@@ -125,8 +125,7 @@ int zone_edit_new(struct zone_edit **ret, struct zone *base) _mustcheck_;
 /* Gives up: the base is as it was. */
 struct zone_edit *zone_edit_free(struct zone_edit *e);
 DEFINE_FREEP(zone_edit)
-/* Before any name is put, in the first edit of a lineage, outer apexes before inner
- * ones: 0, -EEXIST, -ENOMEM. */
+/* Before any name is put, in the first edit of a lineage: 0, -EEXIST, -ENOMEM. */
 int zone_edit_apex(struct zone_edit *e, const struct name_buf *name,
     const struct zone_soa *soa) _mustcheck_;
 /* Replaces all that a name has; n 0 takes it away.  SOA is the apex's and is not put.

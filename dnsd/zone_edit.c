@@ -456,12 +456,50 @@ void zone_apex_init(
 	soa_compile(a, soa);
 }
 
+/* The names between the last apex and those below it that came before are its own. */
+static int adopt(struct zone_edit *e)
+{
+	const struct zone *z = e->next;
+	const struct zone_apex *outer = &z->apexes[z->n_apexes - 1];
+	int r = 0;
+
+	for (uint16_t i = 0; r == 0 && i + 1 < z->n_apexes; i++) {
+		struct name_buf inner, between;
+		size_t end;
+
+		name_set(&inner, z->apexes[i].name, z->apexes[i].len);
+		if (!is_below(&inner, outer, &end))
+			continue;
+		for (size_t off = inner.wire[0] + 1u; r == 0 && off < end;
+		     off += inner.wire[off] + 1u) {
+			name_set(&between, inner.wire + off, inner.len - off);
+			r = zone_edit_put(e, &between, NULL, 0);
+		}
+	}
+	return r;
+}
+
+static int apex_name(struct zone_edit *e, const struct name_buf *name)
+{
+	struct zone_name *n;
+	int r;
+
+	/* It exists even without records, and even when it hung there already as an
+	 * ancestor of another apex. */
+	if (zone_find(e->next, name, 0))
+		return zone_edit_put(e, name, NULL, 0);
+	r = name_new(e, name, 0, NULL, 0, &n);
+	if (r < 0)
+		return r;
+	r = insert(e, n);
+	return r < 0 ? r : link_parents(e, name);
+}
+
 int zone_edit_apex(
     struct zone_edit *e, const struct name_buf *name, const struct zone_soa *soa)
 {
 	struct zone *z = e->next;
 	struct zone_apex *a;
-	struct zone_name *n;
 	int r;
 
 	for (uint16_t i = 0; i < z->n_apexes; i++)
@@ -474,15 +512,8 @@ int zone_edit_apex(
 	z->apexes = a;
 	a += z->n_apexes++;
 	zone_apex_init(a, name, soa);
-	/* The apex exists even without records, and even when it hung there already as
-	 * an ancestor of another apex. */
-	if (zone_find(z, name, 0))
-		return zone_edit_put(e, name, NULL, 0);
-	r = name_new(e, name, 0, NULL, 0, &n);
-	if (r < 0)
-		return r;
-	r = insert(e, n);
-	return r < 0 ? r : link_parents(e, name);
+	r = apex_name(e, name);
+	return r < 0 ? r : adopt(e);
 }
 
 int zone_edit_new(struct zone_edit **ret, struct zone *base)

@@ -10,7 +10,7 @@ from dnsd import HOST, query, rcode, reply, texts, udp
 import etcd as server
 from etcd import b64
 from etcd_scripted import ScriptedEtcd
-from harness import free_port, wait_until
+from harness import example_cluster, free_port, wait_until
 
 offline_daemon = dnsd.offline_daemon
 etcd = server.etcd
@@ -405,6 +405,23 @@ def test_the_apex_answers_for_itself(daemon, etcd):
     # A subtree further down is united, what is above a zone is not.
     assert ask(p, "dns.lab.net") == ["10.1.0.2", "10.1.0.3", "10.1.0.4"]
     assert ask(p, "net") == []
+
+
+def test_zones_above_a_machine_network(daemon, etcd, upstream):
+    """All that is below the outer zone is ours, between the two as well."""
+    u, e = upstream(), etcd()
+    cluster = {**example_cluster(), "machine_network": ["192.168.120.0/24", "10.1.2.0/24"]}
+    _, p = follow(daemon, e, cluster=cluster, forward={"to": [u.address], "find_loops": False},
+                  cache={"negative": "10s"},
+                  etcd={"endpoints": e.urls, "zones": ["10.in-addr.arpa", "in-addr.arpa"]})
+    for name, zone in (("9.9.2.10", "10"), ("9.9.1.10", "10"), ("1.10", "10"),
+                       ("9.2.1.10", "2.1.10"), ("9.9.9.9", ""), ("1.168.192", "")):
+        answer = udp(p, query(f"{name}.in-addr.arpa", "PTR"))
+        (soa,) = answer.authority
+        assert str(soa.name) == f"{zone}.in-addr.arpa.".lstrip(".")
+        # The bound for negative answers is for ours too.
+        assert soa.ttl == 10 and soa[0].minimum == 10
+    assert not u.seen
 
 
 def test_zones(daemon, etcd):

@@ -1,6 +1,7 @@
 """What keeps dnsd from being used against others: cookies, limits on alike replies."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -57,6 +58,42 @@ def test_a_cookie_of_a_wrong_length_is_an_error(daemon, cookie):
     assert rcode(udp(p, with_cookie(cookie))) == "FORMERR"
 
 
+def without_question(message):
+    """The same without its question, which is all of it but the header and OPT."""
+    wire = message.to_wire()
+    question = sum(len(label) + 1 for label in message.question[0].name.labels) + 4
+    return wire[:4] + b"\0\0" + wire[6:12] + wire[12 + question:]
+
+
+@pytest.mark.parametrize("send", [udp, tcp])
+def test_a_cookie_alone_can_be_asked_for(daemon, send):
+    """RFC 7873, 5.4: no question, and an OPT with a cookie."""
+    d, p = serve(daemon)
+    client = os.urandom(8)
+
+    def ask(cookie):
+        q = with_cookie(cookie)
+        wire = without_question(q)
+        if send is udp:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.settimeout(10)
+                s.sendto(wire, (HOST, p))
+                return dns.message.from_wire(s.recv(4096))
+        with socket.create_connection((HOST, p), timeout=10) as s:
+            s.sendall(len(wire).to_bytes(2, "big") + wire)
+            n = int.from_bytes(s.recv(2, socket.MSG_WAITALL), "big")
+            return dns.message.from_wire(s.recv(n, socket.MSG_WAITALL))
+
+    answer = ask(client)
+    (cookie,) = cookie_of(answer)
+    assert rcode(answer) == "NOERROR" and not answer.question and cookie[:8] == client
+    assert cookie_of(ask(cookie)) == [cookie]
+    assert cookie_of(send(p, with_cookie(cookie))) == [cookie]
+    d.reload({"listen": [f"{HOST}:{p}"], "workers": 1, "cookies": False})
+    answer = ask(client)
+    assert rcode(answer) == "FORMERR" and not cookie_of(answer)
+
+
 def test_cookies_can_be_switched_off(daemon):
     _, p = serve(daemon, cookies=False)
     answer = udp(p, with_cookie(os.urandom(8)))
@@ -80,14 +117,16 @@ def test_every_kind_of_reply_has_the_cookie(daemon, upstream):
 FAR = "10.253.7.1"
 SEND = """
 import socket, sys
-port, *messages = sys.stdin.read().split()
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+port, silent, want, *messages = sys.stdin.read().split()
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s, \\
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
+    upstream.bind((sys.argv[1], int(silent)))
     s.bind((sys.argv[1], 0))
-    s.settimeout(0.5)
+    s.settimeout(20 if int(want) else 0.5)
     for m in messages:
         s.sendto(bytes.fromhex(m), (sys.argv[1], int(port)))
     try:
-        while True:
+        for i in range(int(want) or 1000000):
             print(s.recv(65535).hex())
     except TimeoutError:
         pass
@@ -109,18 +148,19 @@ def far_fixture():
         netns.ip("netns", "del", name)
 
 
-def replies(far, port, messages):
-    """The replies that come to messages sent at once, until none comes any more."""
+def replies(far, port, messages, silent=0, want=0):
+    """The replies that come to messages sent at once: as many as are wanted, or until none
+    comes any more.  Meanwhile an upstream at the port silent says nothing."""
+    lines = [str(port), str(silent), str(want), *(m.to_wire().hex() for m in messages)]
     done = subprocess.run([*far, sys.executable, "-c", SEND, FAR], text=True, check=True,
-                          input="\n".join([str(port), *(m.to_wire().hex() for m in messages)]),
-                          capture_output=True, timeout=30)
+                          input="\n".join(lines), capture_output=True, timeout=30)
     return [dns.message.from_wire(bytes.fromhex(x)) for x in done.stdout.split()]
 
 
-def limited(daemon, far, **rrl):
+def limited(daemon, far, config=None, **rrl):
     p = free_port()
-    d = daemon("dnsd", {"listen": [f"{FAR}:{p}"], "workers": 1, "rrl": {"rate": 5, **rrl}},
-               wrapper=far)
+    d = daemon("dnsd", {"listen": [f"{FAR}:{p}"], "workers": 1, "rrl": {"rate": 5, **rrl},
+                        **(config or {})}, wrapper=far)
     return d, p
 
 
@@ -140,11 +180,35 @@ def test_alike_replies_to_a_network_are_limited(daemon, far):
         ["192.168.120.101"]]
 
 
-def test_random_names_that_do_not_exist_are_alike(daemon, far):
-    d, p = limited(daemon, far, slip=0)
-    got = replies(far, p, [query(f"n{i}.okd.example.com") for i in range(30)])
-    assert 5 <= len(got) <= 10 and all(rcode(r) == "NXDOMAIN" for r in got)
+@pytest.mark.parametrize("rdtype", ["A", "AAAA"])
+@pytest.mark.parametrize("name,code", [
+    ("n{}.okd.example.com", "NXDOMAIN"), ("a.n{}.okd.example.com", "NXDOMAIN"),
+    ("n{}.apps.okd.example.com", "NOERROR"), ("a.n{}.apps.okd.example.com", "NOERROR"),
+    ("a.n{}.t.example.net", "NOERROR")])
+def test_random_names_are_alike(daemon, far, name, code, rdtype):
+    """Those that do not exist, and those of a wildcard or a template, with one random label
+    or with more."""
+    d, p = limited(daemon, far, slip=0, config={"template": [{
+        "zones": ["t.example.net"], "type": "A", "answer": ["{{ .Name }} A 10.0.0.1"]}]})
+    got = replies(far, p, [query(name.format(i), rdtype) for i in range(30)])
+    assert 5 <= len(got) <= 10 and all(rcode(r) == code for r in got)
     assert d.metrics()["okd_dnsd_rrl_dropped_total"] == 30 - len(got)
+    # A name with records of its own is not one of them.
+    assert len(replies(far, p, [query(NAME)])) == 1
+
+
+def test_a_reply_that_is_as_long_cut_short_is_cut_too(daemon, far):
+    """An upstream's failure has no records; all of them come at the same time."""
+    silent = free_port()
+    d, p = limited(daemon, far, slip=1, config={"forward": {
+        "to": [f"{FAR}:{silent}"], "find_loops": False, "timeout": "300ms",
+        "attempt": "300ms"}})
+    asked = [query("www.example.org") for _ in range(30)]
+    got = replies(far, p, asked, silent=silent, want=len(asked))
+    whole = [r for r in got if rcode(r) == "SERVFAIL"]
+    cut = [r for r in got if r.flags & dns.flags.TC]
+    assert 5 <= len(whole) <= 10 and len(whole) + len(cut) == len(asked)
+    assert d.metrics()["okd_dnsd_rrl_slipped_total"] == len(cut)
 
 
 def test_who_has_a_valid_cookie_is_not_limited(daemon, far):

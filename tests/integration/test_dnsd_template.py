@@ -106,6 +106,17 @@ def test_groups_and_expressions(daemon):
     assert rcode(udp(p, query("ip-3-999.ip.example.net"))) == "SERVFAIL"
 
 
+@pytest.mark.parametrize("pattern,whole", [
+    (r"t\.example\.net\.$", "t.example.net."), (r"le\.net\.$", "le.net."),
+    (r".*t\.example\.net\.$", "x.t.example.net."), (r"^.*\.net\.$", "x.t.example.net."),
+    (r"t\.example", "t.example")])
+def test_what_matched(daemon, pattern, whole):
+    p = serve(daemon, {"zones": ["t.example.net"], "type": "TXT", "match": [pattern],
+                       "answer": ['{{ .Name }} IN TXT "{{ index .Match 0 }}" '
+                                  '"{{ index .Group "0" }}"']})
+    assert texts(udp(p, query("x.t.example.net", "TXT"))) == [f'"{whole}" "{whole}"']
+
+
 @pytest.mark.parametrize("label", [
     b'a"b', b"a;b", b"a(b", b"a)b", b"a b", b"a@b", b"@", b"a'b", b"a\\b", b"a.b", b"a\nb",
     b'" "', b"$ORIGIN", b"\0\xff"], ids=repr)
@@ -204,6 +215,22 @@ def test_aliases_lead_to_templates(daemon, upstream):
     srv = udp(p, query("srv.okd.example.com", "SRV"))
     assert [r.to_text() for s in srv.additional for r in s] == ["172.18.22.243"]
     assert set(u.names()) == {"www.example.org."}
+
+
+def test_an_aliases_rcode_is_its_targets(daemon):
+    """RFC 6604: what a chain leads to does or does not exist."""
+    soa = "{{ .Zone }} 60 IN SOA ns.{{ .Zone }} h.{{ .Zone }} 1 60 60 60 60"
+    p = serve(daemon,
+              {"zones": ["gone.example.net"], "rcode": "NXDOMAIN", "authority": [soa]},
+              {"zones": ["on.example.net"],
+               "answer": ["{{ .Name }} 60 IN CNAME x.gone.example.net."]},
+              records=["one CNAME x.gone.example.net.", "two CNAME x.on.example.net."])
+    for name, chain in (("one.okd", 1), ("two.okd", 2)):
+        answer = udp(p, query(f"{name}.example.com"))
+        assert rcode(answer) == "NXDOMAIN" and len(answer.answer) == chain
+        assert str(answer.authority[0].name) == "gone.example.net."
+    assert rcode(udp(p, query("x.on.example.net"))) == "NXDOMAIN"
+    assert rcode(udp(p, query("one.okd.example.com", "CNAME"))) == "NOERROR"
 
 
 def test_the_caches_bounds_hold_for_templates(daemon):

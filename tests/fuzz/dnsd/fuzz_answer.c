@@ -48,8 +48,10 @@ static void check_message(const uint8_t *p, size_t n)
 static void check(const struct answer *a, const struct answer_question *aq, bool chased)
 {
 	static uint8_t out[DNS_MESSAGE_MAX];
-	struct query_env env = { .tcp = true, .recursion = true };
-	struct query q = { .name = aq->name, .type = aq->type, .class = DNS_IN };
+	struct query_env env = { .tcp = true, .recursion = true, .rotate = true };
+	struct query q = {
+		.id = 1, .name = aq->name, .type = aq->type, .class = DNS_IN
+	};
 	size_t at = DNS_HEADER;
 
 	memset(out, 0, DNS_HEADER);

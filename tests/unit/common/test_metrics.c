@@ -36,6 +36,22 @@ TEST(histogram_is_cumulative)
 	    "3\n"));
 }
 
+TEST(a_histogram_of_large_samples)
+{
+	static const double bounds[] = { 1e9 };
+	_cleanup_(str_deinit) struct str s = STR_INIT;
+	struct histogram a;
+
+	histogram_init(&a, bounds, 1);
+	a.parts = 1;
+	histogram_add(&a, 3e10);
+	histogram_add(&a, 5);
+	metric_histogram(&s, "h", NULL, &a);
+	CHECK(str_eq(str_get(&s),
+	    "h_bucket{le=\"1e+09\"} 1\nh_bucket{le=\"+Inf\"} 2\n"
+	    "h_sum 30000000005\nh_count 2\n"));
+}
+
 TEST(process_metrics_have_values)
 {
 	_cleanup_(str_deinit) struct str s = STR_INIT;

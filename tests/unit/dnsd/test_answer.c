@@ -41,12 +41,16 @@ static void reply(struct message *m, const struct message *sent, unsigned rcode,
 #define NONE ((const char *const[]){ NULL })
 #define LINES(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
+static bool dnssec;
+
 /* "answers authority ttl rcode" of what is kept, or "error". */
 static const char *kept(const char *qname, uint16_t type, unsigned rcode,
     const char *const *answers, const char *const *authority)
 {
 	static char text[80];
-	struct answer_question q = { .name = name(qname), .type = type };
+	struct answer_question q = {
+		.name = name(qname), .type = type, .dnssec = dnssec
+	};
 	struct message sent, m;
 	struct answer *a;
 
@@ -131,6 +135,86 @@ TEST(that_there_is_none)
 	KEPT("0 1 30 0", "www.example.org.", DNS_AAAA, 0, NONE, LINES(soa));
 	/* Without an SOA nothing tells for how long (RFC 2308, 5). */
 	KEPT("0 0 0 3", "www.example.org.", DNS_A, 3, NONE, NONE);
+}
+
+#define RRSIG(owner, type, labels, signer)      \
+	owner " 60 IN RRSIG " type " 8 " labels \
+	      " 60 20300101000000 20200101000000 1 " signer " AAAA"
+
+TEST(an_alias_alone_is_kept_for_no_time_whoever_signed_it)
+{
+	dnssec = true;
+	KEPT("2 0 0 0", "www.example.org.", DNS_A, 0,
+	    LINES("www.example.org. 60 IN CNAME a.example.net.",
+		RRSIG("www.example.org.", "CNAME", "3", "example.org.")),
+	    NONE);
+	KEPT("4 0 60 0", "www.example.org.", DNS_A, 0,
+	    LINES("www.example.org. 60 IN CNAME a.example.net.",
+		RRSIG("www.example.org.", "CNAME", "3", "example.org."),
+		"a.example.net. 300 IN A 192.0.2.1",
+		RRSIG("a.example.net.", "A", "3", "example.net.")),
+	    NONE);
+	KEPT("2 0 60 0", "www.example.org.", DNS_CNAME, 0,
+	    LINES("www.example.org. 60 IN CNAME a.example.net.",
+		RRSIG("www.example.org.", "CNAME", "3", "example.org.")),
+	    NONE);
+	KEPT("1 0 60 0", "www.example.org.", 46, 0,
+	    LINES(RRSIG("www.example.org.", "A", "3", "example.org.")), NONE);
+	dnssec = false;
+}
+
+TEST(the_dname_that_an_alias_follows_from)
+{
+	const char *const *answers = LINES("example.org. 60 IN DNAME example.net.",
+	    RRSIG("example.org.", "DNAME", "2", "example.org."),
+	    "a.example.org. 60 IN CNAME a.example.net.",
+	    "example.net. 60 IN DNAME b.example.net.",
+	    "a.example.net. 60 IN CNAME a.b.example.net.",
+	    "a.b.example.net. 300 IN A 192.0.2.1", "com. 60 IN DNAME evil.example.",
+	    "a.b.example.net. 60 IN DNAME evil.example.");
+
+	KEPT("3 0 60 0", "a.example.org.", DNS_A, 0, answers, NONE);
+	/* Who validates needs it, as a CNAME that follows is not signed; others do not. */
+	dnssec = true;
+	KEPT("6 0 60 0", "a.example.org.", DNS_A, 0, answers, NONE);
+	KEPT("2 0 60 0", "example.org.", 39, 0, answers, NONE);
+	dnssec = false;
+	KEPT("1 0 60 0", "example.org.", 39, 0, answers, NONE);
+}
+
+/* Where the zone begins that denies a name, in the name's text. */
+static int denied_at(
+    const char *qname, const char *const *answers, const char *const *authority)
+{
+	struct answer_question q = { .name = name(qname), .type = DNS_A };
+	static struct message sent, m;
+	struct answer *a;
+	int at;
+
+	ask(&sent, qname, DNS_A, DNS_RD);
+	reply(&m, &sent, DNS_NXDOMAIN, answers, authority);
+	if (answer_new(&a, m.b, m.n, &q, &limits) < 0)
+		return -1;
+	at = answer_denied_at(a);
+	answer_free(a);
+	return at;
+}
+
+TEST(the_zone_that_denies_a_name)
+{
+#define DENIED(zone) \
+	LINES(zone " 900 IN SOA ns.example.org. root.example.org. 1 2 3 4 30")
+	CHECK(denied_at("a.b.example.org.", NONE, DENIED("example.org.")) == 4);
+	CHECK(denied_at("a.b.example.org.", NONE, DENIED("b.example.org.")) == 2);
+	CHECK(denied_at("example.org.", NONE, DENIED("example.org.")) == 0);
+	CHECK(denied_at("a.b.example.org.", NONE, NONE) == 0);
+	/* Of an alias it denies the target. */
+	CHECK(denied_at("a.b.example.org.",
+		  LINES("a.b.example.org. 60 IN CNAME x.example.net."),
+		  DENIED("example.net.")) == 0);
+	CHECK(denied_at("a.b.example.org.",
+		  LINES("a.b.example.org. 60 IN CNAME x.example.org."),
+		  DENIED("example.org.")) == 4);
 }
 
 /* A record of the question's name: rdata is n bytes at p. */

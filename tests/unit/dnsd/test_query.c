@@ -113,6 +113,45 @@ TEST(srv_brings_the_addresses_of_its_targets_once)
 	    "* etcd-0.okd.example.com. 60 IN AAAA fd00::103"));
 }
 
+/* As CoreDNS does, although no target should be one (RFC 2782). */
+TEST(targets_that_are_aliases_bring_the_chain)
+{
+	static const char *const records[] = { "api A 192.168.120.101",
+		"api AAAA fd00::101", "one CNAME two", "two CNAME api", "mail MX 1 one",
+		"mail MX 2 two", "mail MX 3 api", "loop CNAME round",
+		"round CNAME loop", "dead CNAME nobody", "s SRV 0 0 1 loop",
+		"s SRV 0 0 2 dead", "away CNAME www.example.org.", "out SRV 0 0 1 away",
+		"out SRV 0 0 2 www.example.org.", "out SRV 0 0 3 api", NULL };
+	struct zone *z = zone_of(apexes, records);
+	struct query_env env = { .zone = z };
+	static uint8_t out[QUERY_UDP_OUT];
+	static struct message m;
+	struct query q;
+
+#define AT(name, rest) name ".okd.example.com. 60 IN " rest
+#define TO(name) name ".okd.example.com."
+	ask(&m, TO("mail"), DNS_MX, DNS_RD);
+	CHECK(expect_in(&env, &m,
+	    "NOERROR qr aa rd = " AT("mail", "MX 1 ")
+		TO("one") " = " AT("mail", "MX 2 ") TO("two") " = " AT("mail", "MX 3 ")
+		    TO("api") " * " AT("one", "CNAME ")
+			TO("two") " * " AT("two", "CNAME ") TO("api") " * " AT("api",
+			    "A 192.168.120.101") " * " AT("api", "AAAA fd00::101")));
+	ask(&m, TO("s"), DNS_SRV, DNS_RD);
+	CHECK(expect_in(&env, &m,
+	    "NOERROR qr aa rd = " AT("s", "SRV 0 0 1 ") TO("loop") " = " AT(
+		"s", "SRV 0 0 2 ") TO("dead") " * " AT("loop", "CNAME ")
+		TO("round") " * " AT("round", "CNAME ")
+		    TO("loop") " * " AT("dead", "CNAME ") TO("nobody")));
+	/* An upstream is asked for the end of one. */
+	env.recursion = true;
+	ask(&m, TO("out"), DNS_SRV, DNS_RD);
+	CHECK(query_answer(&env, &q, m.b, m.n, out, sizeof(out)) == QUERY_FORWARD);
+	CHECK(q.n_targets == 1 && get16(out + 6) == 3 && get16(out + 10) == 3);
+	CHECK(memcmp(out + q.targets[0], "\3www\7example\3org", 17) == 0);
+	zone_free(z);
+}
+
 TEST(targets_outside_are_left_to_upstreams)
 {
 	static const struct {

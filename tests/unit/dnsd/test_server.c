@@ -12,6 +12,7 @@
 #include "tests/unit/dnsd/dns.h"
 
 static unsigned long allocations;
+static unsigned long refused; /* the number of one that gets no memory; 0: none */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -30,20 +31,17 @@ void *__libc_realloc(void *p, size_t n);
 /* In the place of libc's, for the libraries too. */
 void *malloc(size_t n)
 {
-	allocations++;
-	return __libc_malloc(n);
+	return ++allocations == refused ? NULL : __libc_malloc(n);
 }
 
 void *calloc(size_t n, size_t size)
 {
-	allocations++;
-	return __libc_calloc(n, size);
+	return ++allocations == refused ? NULL : __libc_calloc(n, size);
 }
 
 void *realloc(void *p, size_t n)
 {
-	allocations++;
-	return __libc_realloc(p, n);
+	return ++allocations == refused ? NULL : __libc_realloc(p, n);
 }
 #endif
 
@@ -94,15 +92,22 @@ static void fixture_deinit(struct fixture *f)
 	close(f->client);
 }
 
-static unsigned replies(struct fixture *f)
+#define ANY_RCODE 16
+
+static unsigned replies_with(struct fixture *f, unsigned rcode)
 {
 	static uint8_t in[DNS_MESSAGE_MAX];
 	unsigned n = 0;
 
 	event_base_loop(loop_base(f->loop), EVLOOP_NONBLOCK);
 	while (recv(f->client, in, sizeof(in), 0) > 0)
-		n++;
+		n += rcode == ANY_RCODE || (get16(in + 2) & DNS_RCODE) == rcode;
 	return n;
+}
+
+static unsigned replies(struct fixture *f)
+{
+	return replies_with(f, ANY_RCODE);
 }
 
 TEST(a_query_allocates_nothing)
@@ -153,6 +158,79 @@ TEST(batches_are_drained_whatever_their_size)
 			want += m == &good;
 		}
 		CHECK(replies(&f) == want);
+	}
+	fixture_deinit(&f);
+}
+
+/* Of dnsd/wild.h, which has another struct message than these tests do. */
+void wild_answer(struct wild_question *q);
+
+/* The main thread, which is busy. */
+struct questions {
+	struct wild_question *list[UDP_BATCH * 2];
+	unsigned n;
+};
+
+static void keep(struct wild_question *q, void *arg)
+{
+	struct questions *qs = arg;
+
+	qs->list[qs->n++] = q;
+}
+
+TEST(wildcards_beyond_what_waits_are_failures)
+{
+	static struct questions qs;
+	static struct message m;
+	struct fixture f = { 0 };
+
+	fixture_init(&f);
+	CHECK(server_set_wild(f.server, keep, &qs) == 0);
+	ask(&m, "*.any.okd.example.com.", DNS_A, DNS_RD);
+	for (unsigned i = 0; i < UDP_BATCH * 3 / 2; i++)
+		CHECK(send(f.client, m.b, m.n, 0) > 0);
+	CHECK(replies_with(&f, DNS_SERVFAIL) == UDP_BATCH * 3 / 2 - 64);
+	CHECK(qs.n == 64);
+	/* The others have their answer, and there is room for more. */
+	while (qs.n)
+		wild_answer(qs.list[--qs.n]);
+	CHECK(replies_with(&f, DNS_NXDOMAIN) == 64);
+	CHECK(send(f.client, m.b, m.n, 0) > 0);
+	CHECK(replies(&f) == 0 && qs.n == 1);
+	wild_answer(qs.list[0]);
+	CHECK(replies_with(&f, DNS_NXDOMAIN) == 1);
+	fixture_deinit(&f);
+}
+
+TEST(a_wildcard_that_is_left_to_upstreams_without_memory)
+{
+	struct forward_loop loop = { 0 };
+	static struct questions qs;
+	static struct message m;
+	struct server_settings settings;
+	struct fixture f = { 0 };
+
+	fixture_init(&f);
+	settings = f.settings;
+	settings.forward = (struct forward_settings){ .n_servers = 1,
+		.max_concurrent = 10,
+		.timeout_ms = 5000,
+		.attempt_ms = 5000,
+		.loop = &loop };
+	settings.forward.servers[0].at =
+	    (struct net_endpoint){ { 4, { 127, 0, 0, 1 } }, 9 };
+	server_configure(f.server, &settings);
+	CHECK(server_set_wild(f.server, keep, &qs) == 0);
+	ask(&m, "www.any.example.org.", DNS_A, DNS_RD);
+	/* The waiter's copy of the question, then the question of all who wait. */
+	for (unsigned i = 1; OWN_ALLOCATOR && i <= 2; i++) {
+		CHECK(send(f.client, m.b, m.n, 0) > 0);
+		CHECK(replies(&f) == 0 && qs.n == 1);
+		refused = allocations + i;
+		wild_answer(qs.list[--qs.n]);
+		CHECK(allocations >= refused);
+		refused = 0;
+		CHECK(replies_with(&f, DNS_SERVFAIL) == 1);
 	}
 	fixture_deinit(&f);
 }

@@ -170,6 +170,40 @@ TEST(wildcards_are_found_below_their_parent)
 	zone_free(a);
 }
 
+TEST(apexes_come_in_any_order)
+{
+	static const char *const names[] = { "a.b.x.y.example.com", "example.com",
+		"y.example.com" };
+	static const char *const owners[] = { "a.b.x.y.example.com",
+		"b.x.y.example.com", "x.y.example.com", "y.example.com", "example.com",
+		"com" };
+	static const unsigned orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+		{ 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+	static const int apex_of[] = { 0, 2, 2, 2, 1, -1 };
+	struct zone_soa s = soa();
+
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+		struct zone_edit *e = edit(NULL);
+		struct zone *z;
+
+		for (unsigned k = 0; k < 3; k++)
+			CHECK(zone_edit_apex(e,
+				  (struct name_buf[]){ name(names[orders[i][k]]) },
+				  &s) == 0);
+		z = zone_edit_commit(e, 1);
+		for (size_t k = 0; k < ARRAY_SIZE(owners); k++) {
+			struct name_buf b = name(owners[k]);
+			const struct zone_name *n = zone_find(z, &b, 0);
+
+			CHECK(n && (n->apex == ZONE_NO_APEX) == (apex_of[k] < 0));
+			if (n && apex_of[k] >= 0)
+				CHECK(n->apex < 3 &&
+				    orders[i][n->apex] == (unsigned)apex_of[k]);
+		}
+		zone_free(z);
+	}
+}
+
 /* Against a plain array: a thousand names come, change and go in edits of all sizes. */
 TEST(many_edits_agree_with_a_model)
 {
