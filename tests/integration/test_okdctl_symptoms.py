@@ -432,6 +432,20 @@ def test_an_ignition_file_that_the_daemon_cannot_read(ctl, folder):
     assert line(lines, "master.ign is not published")["level"] == "NOT YET"
 
 
+def test_an_ignition_file_of_which_the_daemon_says_why(ctl, folder):
+    """As it does where it may enter the folder."""
+    configs = [{"name": "worker.ign", "state": "unreadable",
+                "error": "it cannot be read: Permission denied"}]
+    with stand_in(ctl.run_dir, "ignd", ignd={"images": [], "nodes": [], "configs": configs}):
+        found = line(ctl.check("files", expect=1),
+                     f"okd-ignd cannot read {folder}/worker.ign, which is there: it cannot be "
+                     "read: Permission denied")
+        p = ctl("ign", "validate", expect=1)
+        assert "unreadable" in p.stdout and "Permission denied" in p.stdout
+        assert "\033[31;1munreadable" in ctl("status", "--color", "always").stdout
+    assert found["level"] == "FAIL" and "chmod 0640" in found["remedy"]
+
+
 # --- the registry ----------------------------------------------------------------------
 
 
