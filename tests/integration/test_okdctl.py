@@ -1,14 +1,19 @@
 """okdctl: init, kargs, import, its sentences and exit codes, and the daemons it asks."""
 
 import base64
+import ctypes
+import fcntl
 import json
 import os
 import pty
 import select
 import shutil
+import signal
 import stat
 import socket
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -29,12 +34,15 @@ TOPOLOGY = ["--name", "okd", "--base-domain", "example.com", "--bastion", "192.1
             "--upstream-dns", "114.114.114.114", *[w for n in NODES for w in ("--node", n)]]
 
 
-def on_terminal(args, path=None, **streams):
-    """What okdctl writes to a terminal, which is its input too and stands for each of its
-    outputs that streams does not send elsewhere; it must end well."""
+def on_terminal(args, size=(0, 0), until=None, typed=b"", env=None, program=OKDCTL, **streams):
+    """What okdctl writes to a terminal of so many rows and columns (0: it does not say), which
+    is its input too and stands for each of its outputs that streams does not send elsewhere.
+    Once it has written until, Ctrl-C is pressed; it must end well."""
     master, slave = pty.openpty()
-    env = {**os.environ, **variant.sanitizer_environment(), **({"PATH": path} if path else {})}
-    p = subprocess.Popen([OKDCTL, *args], env=env,
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    os.write(master, typed)
+    p = subprocess.Popen([program, *args],
+                         env={**os.environ, **variant.sanitizer_environment(), **(env or {})},
                          **{"stdin": slave, "stdout": slave, "stderr": slave, **streams})
     os.close(slave)
     out = b""
@@ -43,7 +51,9 @@ def on_terminal(args, path=None, **streams):
             out += os.read(master, 65536)
         except OSError:
             break  # the other end is closed
-    assert p.wait() == 0
+        if until and until in out:
+            until = p.send_signal(signal.SIGINT)
+    assert p.wait() == 0, out
     os.close(master)
     return out
 
@@ -114,6 +124,7 @@ def no_fail(lines):
     (["reload", "sshd"], 'there is no daemon "sshd"'),
     (["check", "nothing"], 'there is no group "nothing"'),
     (["status", "--color", "blue"], "auto, always or never"),
+    (["init", "-C", "x"], "give --topology FILE"),
 ])
 def test_bad_usage_says_what_to_write(ctl, args, sentence):
     p = ctl(*args, expect=2)
@@ -256,6 +267,85 @@ def snapshot(folder):
             for p in folder.rglob("*")}
 
 
+def bcrypt_fits(password, hashed):
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    return crypt(password.encode(), hashed.encode()) == hashed.encode()
+
+
+def lets_in(ctl):
+    """Whom the pull secret names, if registry.htpasswd lets that user in."""
+    auths = json.loads(ctl.file("pull-secret.json"))["auths"]
+    user, _, password = base64.b64decode(
+        auths["registry.okd.example.com:5000"]["auth"]).decode().partition(":")
+    for name, _, hashed in (x.partition(":") for x in
+                            ctl.file("registry.htpasswd").splitlines()):
+        if name == user and bcrypt_fits(password, hashed):
+            return user, password
+    return None
+
+
+@pytest.mark.parametrize("args,stdin,user", [
+    (["--registry-password-file", "-"], "geheim\n", "admin"),
+    (["--registry-user", "ops"], "", "ops"),
+    (["--registry-user", "ops", "--registry-password-file", "-"], "geheim\n", "ops"),
+    ([], "", "admin"),  # the pull secret knows the registry no more
+])
+def test_the_pull_secret_names_whom_the_registry_lets_in(ctl, args, stdin, user):
+    ctl.init()
+    ctl("registry", "user", "set", "ci")
+    if not args:
+        (ctl.etc / "pull-secret.json").write_text('{"auths": {"quay.io": {"auth": "eDp5"}}}')
+    before = ctl.file("pull-secret.json"), ctl.file("registry.htpasswd")
+    p = ctl("init", *args, stdin=stdin, expect=1)
+    assert "registry.htpasswd" in p.stdout and "does not let the user in" in p.stdout
+    assert (ctl.file("pull-secret.json"), ctl.file("registry.htpasswd")) == before
+    ctl("init", *args, "--force", stdin=stdin)
+    assert lets_in(ctl) and lets_in(ctl)[0] == user
+    assert not stdin or lets_in(ctl)[1] == "geheim"
+    assert "ci:$2y$" in ctl.file("registry.htpasswd")
+    assert ctl.file("registry.htpasswd").count("\nadmin:") + \
+        ctl.file("registry.htpasswd").startswith("admin:") == 1
+    after = snapshot(ctl.etc)
+    ctl("init", *args, stdin=stdin)
+    ctl("init")
+    assert snapshot(ctl.etc) == after
+
+
+def test_a_certificate_of_a_ca_that_is_gone_is_made_anew(ctl):
+    """The next one has the same name and another key: clients would refuse the old chain."""
+    ctl.init()
+    (ctl.etc / "registry-ca.crt").unlink()
+    (ctl.etc / "private/registry-ca.key").unlink()
+    assert "was issued by another CA of the same name" in ctl("init", expect=1).stdout
+    ctl("init", "--force")
+    subprocess.run(["openssl", "verify", "-CAfile", ctl.etc / "registry-ca.crt",
+                    ctl.etc / "registry.crt"], check=True, capture_output=True)
+
+
+def test_the_settings_may_be_in_a_folder_of_any_name(ctl, tmp_path):
+    ctl.etc = tmp_path / "a: 'b' #c"
+    ctl.init()
+    regd = yaml.safe_load(ctl.file("regd.yaml"))
+    assert regd["tls"]["key"] == f"{ctl.etc}/registry.key"
+    assert regd["auth"] == {"htpasswd": f"{ctl.etc}/registry.htpasswd"}
+
+
+@pytest.mark.parametrize("text,key", [
+    ("\n# mine\nssh-ed25519 AAAAC3 me@here\r\n", "ssh-ed25519 AAAAC3 me@here"),
+    ("root:x:0:0:root:/root:/bin/sh\n", "holds no public key of SSH"),
+    ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n", "is the private key"),
+])
+def test_the_ssh_key_is_one(ctl, text, key):
+    path = ctl.home / "key"
+    path.write_text(text)
+    if key.startswith("ssh-"):
+        ctl.init("--ssh-key", path)
+        assert yaml.safe_load(ctl.file("install-config.yaml"))["sshKey"] == key
+    else:
+        assert key in ctl.init("--ssh-key", path, expect=1).stderr
+
+
 def test_init_again_changes_nothing(ctl):
     ctl.init()
     before = snapshot(ctl.etc)
@@ -355,10 +445,10 @@ def test_init_completes_an_install_config(ctl, tmp_path):
     (["--cluster-network", "10.200.0.0/14"], "clusterNetwork", "10.200.0.0/14"),
     (["--service-network", "172.31.0.0/16"], "serviceNetwork", "172.31.0.0/16"),
     (["--release", "4.17"], "imageDigestSources", "quay.io/okd/scos-content"),
-    (["--ssh-key", "second.pub"], "sshKey", "ssh-ed25519 BBBB"),
+    (["--ssh-key", "second.pub"], "sshKey", "ssh-ed25519 AAAABBBB"),
 ])
 def test_init_again_with_what_install_config_has_otherwise(ctl, args, key, value):
-    for name, text in (("first.pub", "ssh-ed25519 AAAA"), ("second.pub", "ssh-ed25519 BBBB")):
+    for name, text in (("first.pub", "ssh-ed25519 AAAACCCC"), ("second.pub", "ssh-ed25519 AAAABBBB")):
         (ctl.home / name).write_text(text + "\n")
     args = [ctl.home / a if a.endswith(".pub") else a for a in args]
     ctl.init("--ssh-key", ctl.home / "first.pub")
@@ -434,9 +524,20 @@ def test_init_asks_on_a_terminal(ctl):
     assert "is no key=value" in err
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a network of its own")
+def test_init_offers_an_address_that_nodes_can_reach(ctl):
+    script = ("ip link add name v0 type veth peer name v1; ip address add 169.254.7.7/16 dev v0; "
+              'ip address add 10.1.2.3/24 dev v0; "$0" --etc "$1" init; true')
+    out = on_terminal(["-n", "sh", "-c", script, OKDCTL, str(ctl.etc)], program="unshare",
+                      typed=b"\n\n\n\n\n\n")
+    assert b"for the nodes [10.1.2.3]" in out and b"of the nodes [10.1.2.0/24]" in out
+
+
 def test_apply_lists_first_and_works_below_a_root(ctl, tmp_path):
     root = tmp_path / "root"
-    (root / "etc/pki/ca-trust/source/anchors").mkdir(parents=True)
+    anchors = root / "etc/pki/ca-trust/source/anchors"
+    anchors.mkdir(parents=True)
+    (anchors / "okd-bastion-registry.crt").write_text("an older one\n")
     (root / "etc/resolv.conf").write_text("nameserver 9.9.9.9\n")
     p = ctl.init("--apply", "--root", root, expect=1)
     assert "write /etc/resolv.conf" in p.stdout and "nobody can be asked" in p.stderr
@@ -444,8 +545,9 @@ def test_apply_lists_first_and_works_below_a_root(ctl, tmp_path):
     ctl("init", "--apply", "--root", root, "--yes")
     assert (root / "etc/resolv.conf").read_text() == \
         "search okd.example.com\nnameserver 192.168.120.101\n"
-    assert (root / "etc/pki/ca-trust/source/anchors/okd-bastion-registry.crt").read_text() == \
-        ctl.file("registry-ca.crt")
+    # Every file of that folder would be trusted.
+    assert {p.name: p.read_text() for p in anchors.iterdir()} == \
+        {"okd-bastion-registry.crt": ctl.file("registry-ca.crt")}
     assert len(list((root / "etc").glob("resolv.conf.bak-*"))) == 1
     assert "nothing is to be done" in ctl("init", "--apply", "--root", root, "--yes").stdout
 
@@ -484,6 +586,26 @@ def test_kargs_of_an_unknown_node_names_those_there_are(ctl):
     ctl.init()
     p = ctl("kargs", "worker1", expect=1)
     assert "bootstrap, master, worker" in p.stderr
+
+
+def test_kargs_has_what_ignd_yaml_adds(ctl):
+    """Of the daemon that runs, else of the file; the same as in its own scripts."""
+    ctl.init()
+    port = free_port()
+    settings = {"boot": {"image": "fcos.raw.xz", "args": ["console=ttyS0", "a=b"]},
+                "nodes": [{"name": "worker", "token": "a&b"}]}
+    (ctl.etc / "ignd.yaml").write_text(yaml.safe_dump(settings))
+    end = "ignition/worker.ign?t=a%26b console=ttyS0 a=b"
+    assert ctl("kargs", "worker").stdout.endswith(f"/install/fcos.raw.xz coreos.inst."
+                                                  f"ignition_url=http://192.168.120.101:8080/{end}\n")
+    assert ctl("kargs", "master").stdout.endswith("ignition/master.ign console=ttyS0 a=b\n")
+    assert f"{end}\ninitrd" in ctl("kargs", "worker", "--ipxe").stdout
+    (ctl.etc / "ignd.yaml").write_text('boot: {args: ["a\\nshell"]}\n')
+    assert "control character" in ctl("kargs", "worker", "--ipxe", expect=1).stderr
+    settings["listen"] = [f"127.0.0.1:{port}"]
+    with Daemon("ignd", settings, {**example_cluster(), "upstream_dns": []}) as d:
+        ctl.join(d)
+        assert ctl("kargs", "worker").stdout.endswith(end + "\n")
 
 
 # --- import ----------------------------------------------------------------------------
@@ -651,6 +773,21 @@ def test_check_finds_every_name(ctl, dnsd):
 def test_check_names_a_wrong_record(ctl, dnsd, records, text):
     reload_with(dnsd, records=records)
     assert line(ctl.check("dns", expect=1), text)["level"] == "FAIL"
+
+
+def test_check_names_wrong_addresses_of_both_families(ctl):
+    port = free_port()
+    cluster = {**example_cluster(), "upstream_dns": [],
+               "machine_network": ["192.168.120.0/24", "fd00::/64"]}
+    cluster["nodes"][1].pop("address")
+    cluster["nodes"][1]["addresses"] = ["192.168.120.103", "fd00::3"]
+    records = [f"{cluster['nodes'][1]['name']}.okd.example.com. 60 IN {record}"
+               for record in ("A 10.9.9.9", "AAAA fd00::9")]
+    with Daemon("dnsd", {"listen": [f"127.0.0.1:{port}"], "records": records}, cluster) as d:
+        ctl("init", "--topology", d.cluster_path)
+        ctl.join(d)
+        line(ctl.check("dns", expect=1),
+             "points to 10.9.9.9, fd00::9, not to 192.168.120.103, fd00::3")
 
 
 def test_check_names_a_missing_ptr_and_node(ctl, dnsd):
