@@ -169,7 +169,9 @@ const struct cli_command okdctl_commands[] = {
 	{ "kargs", "NODE", "the kernel arguments that install a node",
 	    "Prints what a person would type at the boot prompt: address, name "
 	    "server,\n"
-	    "disk, image and Ignition file, from cluster.yaml.",
+	    "disk, image and Ignition file, from cluster.yaml.  The image's name, "
+	    "further\n"
+	    "arguments for all nodes and the node's token are those of ignd.yaml.",
 	    "okdctl kargs master\nokdctl kargs worker --ipxe > worker.ipxe\n",
 	    kargs_options, 1, 1, kargs_run },
 	{ "import", "corefile|haproxy|nginx|etcd FILE",
@@ -307,7 +309,9 @@ const struct cli_command okdctl_commands[] = {
 	{ "registry import", "DIR", "take over another registry's data",
 	    "DIR is the root of registry:2, a folder that \"oc image mirror --to-dir\" "
 	    "made,\n"
-	    "or an OCI layout.",
+	    "or an OCI layout.  Ends when all is taken over; ended before, it goes on "
+	    "in\n"
+	    "okd-regd.  Exit status 1 when something could not be taken over.",
 	    "okdctl registry import /opt/registry/data\n", repository_options, 1, 1,
 	    registry_import_run },
 	{ "registry mirror-config", "", "pieces for install-config.yaml and the nodes",
