@@ -246,13 +246,26 @@ static void check_live(struct check *k, const json_t *images)
 /* What the kernel arguments name must be there. */
 static void check_named(struct check *k, const json_t *images)
 {
-	_cleanup_(str_deinit) struct str name = STR_INIT;
+	_cleanup_(str_deinit) struct str name = STR_INIT, path = STR_INIT,
+					 remedy = STR_INIT;
 
 	check_setting(k, IGND, "boot", "image", &name);
 	if (!name.len)
 		str_addz(&name, "coreos.raw.xz");
 	if (strstr(str_get(&name), "://") || status_find(images, str_get(&name)))
 		return;
+	ignd_dir(k->cli, "install", &path);
+	str_addf(&path, "/%s", str_get(&name));
+	if (access(str_get(&path), F_OK) == 0) {
+		str_addf(&remedy,
+		    "look again in a moment; else: chmod 0644 %s, with SELinux: "
+		    "restorecon "
+		    "-F %s",
+		    path.s, path.s);
+		check_add(k, CHECK_NOT_YET, str_get(&remedy),
+		    "%s is there, and okd-ignd has not seen it so far", path.s);
+		return;
+	}
 	check_add(k, CHECK_NOT_YET, "okdctl image add FILE|URL",
 	    json_array_size(images)
 		? "no image is published as %s, which okdctl kargs names"

@@ -737,9 +737,9 @@ static int report(struct init *s, bool written)
 	files_print(&s->files, written, &out);
 	fputs(str_get(&out), stdout);
 	if (!s->has_ssh_key)
-		puts(
-		    "There is no SSH key in install-config.yaml: make one (ssh-keygen) "
-		    "and give it with --ssh-key.");
+		puts("There is no SSH key in install-config.yaml: make one "
+		     "(ssh-keygen), "
+		     "then okdctl init --ssh-key FILE --force.");
 	if (written && files_changed(&s->files) && !cli_has(s->cli, "apply"))
 		puts(
 		    "Next: okdctl init --apply (what the host needs), systemctl enable "

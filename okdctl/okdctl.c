@@ -246,7 +246,8 @@ const struct cli_command okdctl_commands[] = {
 	    "okdctl tune single-master\nokdctl tune single-worker --apply\n",
 	    tune_options, 1, 1, tune_run },
 	{ "dns get", "NAME|ADDRESS [TYPE]", "ask okd-dnsd for a name",
-	    "An address is asked for its name.  TYPE is A, AAAA, PTR or SRV.",
+	    "An address is asked for its name, and a name of one label below the "
+	    "cluster's\ndomain.  TYPE is A, AAAA, PTR or SRV.",
 	    "okdctl dns get api.okd.example.com\nokdctl dns get 192.168.120.103\n",
 	    NULL, 1, 2, dns_get_run },
 	{ "dns put", "NAME [TTL] TYPE VALUE...", "keep a record in okd-dnsd's store",

@@ -310,6 +310,8 @@ def test_dns_records_come_and_go(ctl, daemon, tmp_path):
     assert "NXDOMAIN" in ctl("dns", "get", "ntp.okd.example.com", expect=1).stderr
     ctl("dns", "put", "ntp", "A", "192.168.120.5")
     assert ctl("dns", "get", "ntp.okd.example.com").stdout == "192.168.120.5\n"
+    assert ctl("dns", "get", "ntp").stdout == "192.168.120.5\n"
+    assert "the answer is REFUSED" in ctl("dns", "get", "a.example.org", expect=1).stderr
     assert "/skydns/com/example/okd/ntp" in ctl("dns", "ls").stdout
     ctl("dns", "del", "ntp", "A", "192.168.120.5")
     assert "ntp" not in ctl("dns", "ls", "/skydns").stdout

@@ -405,6 +405,15 @@ def test_an_image_under_another_name_than_the_kernel_arguments(ctl):
     assert found["level"] == "NOT YET" and "image add" in found["remedy"]
 
 
+def test_an_image_that_the_daemon_has_not_seen_so_far(ctl, tmp_path):
+    """It looks every few seconds; or it may not read the file."""
+    (ctl.etc / "ignd.yaml").write_text(f"install: {tmp_path}/install\n")
+    write(str(tmp_path / "install"), "coreos.raw.xz", XZ)
+    with images(ctl):
+        found = line(ctl.check("files"), f"{tmp_path}/install/coreos.raw.xz is there, and")
+    assert found["level"] == "NOT YET" and "chmod 0644" in found["remedy"]
+
+
 def waiting(ctl, is_open, why):
     return stand_in(ctl.run_dir, "ignd", ignd={"configs": [], "images": [], "nodes": [
         {"name": "worker", "stage": "Waiting for ignition", "why": why,
