@@ -236,3 +236,27 @@ int x509_key_matches(const char *cert_pem, const char *key_pem, struct err *err)
 		return x509_bad(&ck, "belongs to another certificate");
 	return 0;
 }
+
+static X509 *first_of(const char *pem)
+{
+	_cleanup_(BIO_free_p) BIO *b = BIO_new_mem_buf(pem, -1);
+
+	return b ? PEM_read_bio_X509(b, NULL, no_password, NULL) : NULL;
+}
+
+int x509_issued_by(const char *cert_pem, const char *ca_pem, struct err *err)
+{
+	_cleanup_(X509_free_p) X509 *x = first_of(cert_pem), *ca = first_of(ca_pem);
+	const struct x509_context c = { "certificate", err },
+				  issuer = { "issuer's certificate", err };
+
+	if (!x)
+		return x509_bad(&c, "cannot be read as PEM");
+	if (!ca)
+		return x509_bad(&issuer, "cannot be read as PEM");
+	if (X509_NAME_cmp(X509_get_issuer_name(x), X509_get_subject_name(ca)) != 0)
+		return x509_bad(&c, "names another issuer");
+	if (X509_verify(x, X509_get0_pubkey(ca)) != 1)
+		return x509_bad(&c, "was signed with another key");
+	return 0;
+}

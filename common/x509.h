@@ -80,5 +80,10 @@ DEFINE_FREEP(x509_certs)
 int x509_key_matches(
     const char *cert_pem, const char *key_pem, struct err *err) _mustcheck_;
 
+/* 0 when the first certificate bears the signature of ca_pem's first one, of the same name
+ * as its issuer, else -EBADMSG with why.  Dates and uses are not looked at. */
+int x509_issued_by(
+    const char *cert_pem, const char *ca_pem, struct err *err) _mustcheck_;
+
 /* Is s in the list, byte by byte? */
 bool x509_strings_has(const struct x509_strings *l, const char *s);

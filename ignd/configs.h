@@ -14,7 +14,7 @@
 
 #define CONFIGS_ROLES 3
 
-enum config_state { CONFIG_MISSING, CONFIG_BAD, CONFIG_GOOD };
+enum config_state { CONFIG_MISSING, CONFIG_UNREADABLE, CONFIG_BAD, CONFIG_GOOD };
 
 struct configs {
 	struct {
@@ -30,8 +30,9 @@ struct configs {
 void configs_look(
     struct configs *w, struct ignfiles *files, const struct ignd_conf *c, int64_t now);
 
-/* [{"name":"bootstrap.ign","state":"good","version":"3.1.0","certificates":{...}}]; for
- * everybody's eyes (open) without what a bad file says. */
+/* [{"name":"bootstrap.ign","state":"good","version":"3.1.0","certificates":{...}}], or the
+ * state "missing", or "unreadable" or "bad" with an "error" that says why; for everybody's
+ * eyes (open) without what a bad file says. */
 json_t *configs_json(
     struct ignfiles *files, const struct ignd_conf *c, int64_t now, bool open);
 void configs_metrics(struct ignfiles *files, struct str *out);

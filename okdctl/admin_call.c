@@ -80,7 +80,8 @@ static void begin(const struct cli *c, struct exchange *x)
 	memcpy(sa.sun_path, path.s, path.len);
 	x->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (x->fd < 0 || connect(x->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		finish(x, -errno);
+		/* Nobody has taken those in who came before: as good as no answer. */
+		finish(x, errno == EAGAIN ? -ETIMEDOUT : -errno);
 		return;
 	}
 	str_addf(&x->out, "%s %s HTTP/1.0\r\nHost: localhost\r\n",

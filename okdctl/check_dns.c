@@ -78,7 +78,7 @@ static bool ask(
 static void join(const struct words *w, struct str *out)
 {
 	for (size_t i = 0; i < w->n; i++)
-		str_addf(out, "%s%s", i ? ", " : "", w->v[i]);
+		str_addf(out, "%s%s", out->len ? ", " : "", w->v[i]);
 }
 
 /* The name must have exactly these addresses, each family by its own query. */

@@ -41,22 +41,25 @@ static void check_clock_of(struct check *k, const json_t *config)
 		    text_of(certs, "text"));
 }
 
-/* A file that is there, and that okd-ignd does not see. */
-static bool check_hidden(struct check *k, const char *name)
+/* A file that is there, and that okd-ignd does not get at: it says so itself, or, where it
+ * may not even come to the folder, that there is none. */
+static bool check_hidden(struct check *k, const json_t *v)
 {
 	_cleanup_(str_deinit) struct str dir = STR_INIT, remedy = STR_INIT,
 					 path = STR_INIT;
+	const char *why = json_str(v, "error");
 
 	ignd_dir(k->cli, "ignition", &dir);
-	str_addf(&path, "%s/%s", str_get(&dir), name);
-	if (access(str_get(&path), F_OK) < 0)
+	str_addf(&path, "%s/%s", str_get(&dir), text_of(v, "name"));
+	if (!why && access(str_get(&path), F_OK) < 0)
 		return false;
 	str_addf(&remedy,
 	    "chown root:okd-ignd %s %s; chmod 0750 %s; chmod 0640 %s; with SELinux: "
 	    "restorecon -RF %s",
 	    dir.s, path.s, dir.s, path.s, dir.s);
 	check_add(k, CHECK_FAIL, str_get(&remedy),
-	    "okd-ignd cannot read %s, which is there: nodes get 404", str_get(&path));
+	    "okd-ignd cannot read %s, which is there: %s", str_get(&path),
+	    why ? why : "nodes get 404");
 	return true;
 }
 
@@ -64,8 +67,8 @@ static void check_config_file(struct check *k, const json_t *v)
 {
 	const char *state = text_of(v, "state"), *name = text_of(v, "name");
 
-	if (str_eq(state, "missing")) {
-		if (!check_hidden(k, name))
+	if (str_eq(state, "missing") || str_eq(state, "unreadable")) {
+		if (!check_hidden(k, v))
 			check_add(k, CHECK_NOT_YET,
 			    "openshift-install create ignition-configs, then okdctl "
 			    "publish DIR",
@@ -243,13 +246,26 @@ static void check_live(struct check *k, const json_t *images)
 /* What the kernel arguments name must be there. */
 static void check_named(struct check *k, const json_t *images)
 {
-	_cleanup_(str_deinit) struct str name = STR_INIT;
+	_cleanup_(str_deinit) struct str name = STR_INIT, path = STR_INIT,
+					 remedy = STR_INIT;
 
 	check_setting(k, IGND, "boot", "image", &name);
 	if (!name.len)
 		str_addz(&name, "coreos.raw.xz");
 	if (strstr(str_get(&name), "://") || status_find(images, str_get(&name)))
 		return;
+	ignd_dir(k->cli, "install", &path);
+	str_addf(&path, "/%s", str_get(&name));
+	if (access(str_get(&path), F_OK) == 0) {
+		str_addf(&remedy,
+		    "look again in a moment; else: chmod 0644 %s, with SELinux: "
+		    "restorecon "
+		    "-F %s",
+		    path.s, path.s);
+		check_add(k, CHECK_NOT_YET, str_get(&remedy),
+		    "%s is there, and okd-ignd has not seen it so far", path.s);
+		return;
+	}
 	check_add(k, CHECK_NOT_YET, "okdctl image add FILE|URL",
 	    json_array_size(images)
 		? "no image is published as %s, which okdctl kargs names"

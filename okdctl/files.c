@@ -216,27 +216,53 @@ static int write_all(
 		if (r == 0 && x->state != FILE_SAME)
 			r = stage(x, fresh, err);
 	}
-	for (size_t i = 0; r < 0 && i < staged; i++) {
-		drop(&f->v[i], fresh);
+	for (size_t i = 0; r < 0 && i < staged; i++)
 		drop(&f->v[i], old);
-	}
 	for (size_t i = 0; r == 0 && i < f->n; i++)
 		if (f->v[i].state != FILE_SAME)
 			r = settle(&f->v[i], fresh, err);
+	for (size_t i = 0; r < 0 && i < staged; i++)
+		drop(&f->v[i], fresh);
 	return r;
+}
+
+/* Is there a copy of that name? */
+static bool is_taken(const struct files *f, const char *name)
+{
+	for (size_t i = 0; i < f->n; i++) {
+		_cleanup_(str_deinit) struct str path = STR_INIT;
+		struct stat st;
+
+		beside(&f->v[i], name, &path);
+		if (lstat(str_get(&path), &st) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "bak-20200714T153706Z", and "-2" and so on behind it within the same second: a copy that
+ * is there may be the only one of what a person wrote. */
+static void name_copies(const struct files *f, char name[40])
+{
+	time_t now = time(NULL);
+	char stamp[24];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
+	snprintf(name, 40, "bak-%s", stamp);
+	for (unsigned i = 2; is_taken(f, name); i++)
+		snprintf(name, 40, "bak-%s-%u", stamp, i);
 }
 
 int files_write(struct files *f, struct err *err)
 {
-	char fresh[40], old[40] = "bak-";
-	time_t now = time(NULL);
+	char fresh[40], old[40];
 	sigset_t end, before;
-	struct tm tm;
 	int r;
 
 	snprintf(fresh, sizeof(fresh), "new-%ld", (long)getpid());
-	gmtime_r(&now, &tm);
-	strftime(old + 4, sizeof(old) - 4, "%Y%m%dT%H%M%SZ", &tm);
+	name_copies(f, old);
 	/* Ctrl-C waits until it is all there. */
 	sigemptyset(&end);
 	sigaddset(&end, SIGINT);

@@ -55,20 +55,29 @@ static bool holds(const struct host *h, const char *path, const char *text)
 	    str_eq(str_get(&have), text);
 }
 
+static int make_folder_of(struct host *h, const char *path)
+{
+	_cleanup_(str_deinit) struct str folder = STR_INIT;
+	int r;
+
+	str_add(&folder, path, (size_t)(strrchr(path, '/') - path));
+	r = dir_make(str_get(&folder), 0755);
+	return r < 0 ? err_set(&h->err, r, "cannot create %s: %s", str_get(&folder),
+			   strerror(-r))
+		     : 0;
+}
+
 /* Writes a file of the host, folders above it included; a copy of an old one stays. */
 static int put(struct host *h, const char *path, const char *text)
 {
-	_cleanup_(str_deinit) struct str full = STR_INIT, folder = STR_INIT,
-					 copy = STR_INIT;
+	_cleanup_(str_deinit) struct str full = STR_INIT, copy = STR_INIT;
 	_cleanup_(files_deinit) struct files f = { 0 };
 	int r;
 
 	host_path(h, path, &full);
-	str_add(&folder, str_get(&full), (size_t)(strrchr(full.s, '/') - full.s));
-	r = dir_make(str_get(&folder), 0755);
+	r = make_folder_of(h, str_get(&full));
 	if (r < 0)
-		return err_set(
-		    &h->err, r, "cannot create %s: %s", str_get(&folder), strerror(-r));
+		return r;
 	str_addz(&copy, text);
 	r = files_add(&f, str_get(&full), 0644, NULL, &copy, &h->err);
 	return r < 0 ? r : files_write(&f, &h->err);
@@ -195,12 +204,21 @@ static bool trust_needed(struct host *h, struct str *text)
 	return true;
 }
 
+/* No copy of another one stays: Red Hat's programs trust every file in that folder, however
+ * it is called, and the certificate is in the settings anyway. */
 static int trust_apply(struct host *h)
 {
-	int r = put(h, anchor_path(h), h->ca);
+	_cleanup_(str_deinit) struct str full = STR_INIT;
+	int r;
 
+	host_path(h, anchor_path(h), &full);
+	r = make_folder_of(h, str_get(&full));
 	if (r < 0)
 		return r;
+	r = file_replace(str_get(&full), 0644, h->ca, strlen(h->ca));
+	if (r < 0)
+		return err_set(
+		    &h->err, r, "cannot write %s: %s", str_get(&full), strerror(-r));
 	return is_red_hat(h) ? RUN(h, "update-ca-trust", "extract")
 			     : RUN(h, "update-ca-certificates");
 }

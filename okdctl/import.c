@@ -10,17 +10,21 @@
 #include "common/fd.h"
 #include "okdctl/okdctl.h"
 #include "okdctl/out.h"
+#include "okdctl/term.h"
 
 #define TEXT_MAX ((size_t)16 << 20)
 
 void import_note(struct import *in, unsigned line, const char *fmt, ...)
 {
+	size_t from = in->notes->len;
 	va_list ap;
 
 	str_addf(in->notes, "%s:%u: ", in->name, line);
 	va_start(ap, fmt);
 	str_vaddf(in->notes, fmt, ap);
 	va_end(ap);
+	if (in->notes->len > from)
+		term_clean(in->notes->s + from); /* keys of etcd hold anything */
 	str_addc(in->notes, '\n');
 }
 
@@ -234,11 +238,11 @@ int import_run(struct cli *c)
 	r = kinds[i].convert(&in);
 	if (r == 0 && (str_err(&out) || str_err(&notes)))
 		r = err_set(&e, -ENOMEM, "out of memory");
-	if (r < 0)
-		return cli_fail_err(cli_status_of(r), &e);
-	if (c->json)
+	if (r == 0 && c->json)
 		return print_json(str_get(&out), str_get(&notes));
 	fputs(str_get(&notes), stderr);
+	if (r < 0)
+		return cli_fail_err(cli_status_of(r), &e);
 	fputs(str_get(&out), stdout);
 	return 0;
 }

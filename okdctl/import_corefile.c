@@ -16,7 +16,7 @@ struct corefile {
 	unsigned n_blocks;
 	char plugin[32]; /* whose braces are open */
 	struct str templates, etcd, forward, cache, listen, admin, records, files,
-	    allow;
+	    hosts, allow;
 	bool loadbalance, log_all, has_log;
 	/* The template that is being read. */
 	struct {
@@ -27,6 +27,10 @@ struct corefile {
 	struct {
 		struct str path, endpoints, zones;
 	} e;
+	struct {
+		struct str lines; /* "NAME A ADDRESS" for each that stands there */
+		char ttl[24];
+	} h;
 	struct str policy; /* of forward */
 	char log[8];
 };
@@ -42,6 +46,8 @@ static void corefile_deinit(struct corefile *c)
 	str_deinit(&c->admin);
 	str_deinit(&c->records);
 	str_deinit(&c->files);
+	str_deinit(&c->hosts);
+	str_deinit(&c->h.lines);
 	str_deinit(&c->allow);
 	str_deinit(&c->t.zones);
 	str_deinit(&c->t.match);
@@ -308,22 +314,54 @@ static void cache_line(struct corefile *c)
 	}
 }
 
+/* Without a file, CoreDNS reads the host's own, also beside lines of its own. */
+static void hosts_begin(struct corefile *c)
+{
+	bool named = c->w.n > 1 && !str_eq(word(c, 1), "{");
+	const char *path = named ? word(c, 1) : "/etc/hosts";
+
+	str_reset(&c->h.lines);
+	if (*path == '/')
+		add_item(&c->hosts, path);
+	else
+		lost(c, "hosts takes whole paths, from / on");
+	if (named && c->w.n > 2 && !str_eq(word(c, 2), "{"))
+		import_note(c->in, c->line,
+		    "hosts is for all names here, not for some zones alone");
+}
+
 static void hosts_line(struct corefile *c)
 {
+	_cleanup_(str_deinit) struct str ttl = STR_INIT;
+	const char *key = word(c, 0);
 	struct net_ip ip;
 
-	if (net_ip_parse(word(c, 0), &ip) < 0) {
-		if (!str_eq(word(c, 0), "fallthrough"))
-			lost(c, "only addresses with their names are");
-		return;
+	if (net_ip_parse(key, &ip) == 0) {
+		for (size_t i = 1; i < c->w.n; i++)
+			str_addf(&c->h.lines, "%s %s %s\n", word(c, i),
+			    ip.family == 4 ? "A" : "AAAA", net_ip_str(&ip));
+	} else if (str_eq(key, "ttl") && import_duration(word(c, 1), 1000, &ttl) == 0) {
+		snprintf(c->h.ttl, sizeof(c->h.ttl), "%s", str_get(&ttl));
+	} else if (!str_eq(key, "fallthrough") && !str_eq(key, "reload")) {
+		lost(c, "only addresses with their names, and their ttl, are");
 	}
-	for (size_t i = 1; i < c->w.n; i++) {
-		_cleanup_(str_deinit) struct str line = STR_INIT;
+}
 
-		str_addf(&line, "%s. 3600 IN %s %s", word(c, i),
-		    ip.family == 4 ? "A" : "AAAA", net_ip_str(&ip));
+/* The lines as records, whose TTL may have been told behind them. */
+static void hosts_end(struct corefile *c)
+{
+	unsigned long ttl = c->h.ttl[0] ? strtoul(c->h.ttl, NULL, 10) : 3600;
+
+	for (char *line = c->h.lines.s, *next; line && *line; line = next) {
+		_cleanup_(str_deinit) struct str record = STR_INIT;
+		size_t name = strcspn(line, " ");
+
+		next = line + strcspn(line, "\n");
+		*next++ = '\0';
+		str_add(&record, line, name);
+		str_addf(&record, ". %lu IN%s", ttl, line + name);
 		str_addz(&c->records, "  - ");
-		import_yaml_word(&c->records, str_get(&line));
+		import_yaml_word(&c->records, str_get(&record));
 		str_addc(&c->records, '\n');
 	}
 }
@@ -402,7 +440,7 @@ static const struct plugin {
 	{ "etcd", etcd_begin, etcd_line, etcd_end, NULL },
 	{ "forward", forward_begin, forward_line, NULL, NULL },
 	{ "cache", cache_begin, cache_line, NULL, NULL },
-	{ "hosts", NULL, hosts_line, NULL, NULL },
+	{ "hosts", hosts_begin, hosts_line, hosts_end, NULL },
 	{ "log", NULL, log_line, NULL, NULL },
 	{ "acl", NULL, acl_line, NULL, NULL },
 	{ "loadbalance", NULL, NULL, NULL, NULL },
@@ -568,6 +606,9 @@ static void print(struct corefile *c)
 	if (c->records.len)
 		str_addf(out, "records:\n%s", c->records.s);
 	list(out, "record_files", &c->files);
+	list(out, "hosts", &c->hosts);
+	if (c->h.ttl[0])
+		str_addf(out, "hosts_ttl: %s\n", c->h.ttl);
 	str_add(out, str_get(&c->etcd), c->etcd.len);
 	str_addf(out, "forward: {to: [%s]", str_get(&c->forward));
 	if (c->policy.len) {

@@ -19,6 +19,7 @@
 struct record {
 	char name[NAME_MAX_LEN + 3], host[NAME_MAX_LEN + 3];
 	int64_t ttl, priority, weight, port;
+	unsigned line;
 	char *text;
 	bool mail;
 };
@@ -112,12 +113,18 @@ static void add(void *arg, const char *key, const char *value, size_t n)
 		return;
 	}
 	host = json_str(v, "host");
+	r.line = e->line;
 	r.ttl = number(v, "ttl");
 	r.priority = number(v, "priority");
 	r.weight = number(v, "weight");
 	r.port = number(v, "port");
 	r.mail = json_is_true(json_object_get(v, "mail"));
-	if (host && strlen(host) <= NAME_MAX_LEN)
+	if (host && strlen(host) > NAME_MAX_LEN) {
+		import_note(
+		    e->in, e->line, "the host of %s is too long for a name", key);
+		return;
+	}
+	if (host)
 		snprintf(r.host, sizeof(r.host), "%s", host);
 	if (r.ttl < 0 || r.ttl > INT32_MAX || r.port < 0 || r.port > 65535 ||
 	    r.priority < 0 || r.priority > 65535 || r.weight < 0 || r.weight > 65535) {
@@ -211,8 +218,8 @@ static void print_one(struct etcd *e, size_t i)
 	const char *dot = str_ends(r->host, ".") ? "" : ".";
 
 	if (r->host[0] && !is_ip && !is_name(r->host)) {
-		import_note(e->in, (unsigned)i + 1, "\"%s\" of %s is no host", r->host,
-		    r->name);
+		import_note(
+		    e->in, r->line, "\"%s\" of %s is no host", r->host, r->name);
 		return;
 	}
 	if (is_ip)
@@ -298,8 +305,8 @@ int import_etcd(struct import *in)
 		r = err_set(in->err, -EINVAL,
 		    "%s has no record below " PREFIX
 		    "; give what \"etcdctl get --prefix "
-		    "/skydns -w json\" prints%s%s",
-		    in->name, in->notes->len ? ":\n" : "", str_get(in->notes));
+		    "/skydns -w json\" prints",
+		    in->name);
 	if (r < 0)
 		return r;
 	str_addf(in->out, "# From etcd's records by okdctl import.\nrecords:\n");

@@ -77,6 +77,14 @@ static bool is_number(const char *s)
 	return str_to_u64(s, 10000000, &v) == 0 && v > 0;
 }
 
+/* 0 leaves a server without new connections, as there. */
+static bool is_weight(const char *s)
+{
+	uint64_t v;
+
+	return str_to_u64(s, 256, &v) == 0;
+}
+
 /* --- global and defaults ------------------------------------------------ */
 
 static void global_line(struct haproxy *h)
@@ -243,7 +251,8 @@ static size_t server_param(struct haproxy *h, struct proxy *p, struct server *s,
 		add_once(&s->more, "send_proxy", str_ends(key, "2") ? "v2" : "v1");
 		return 1;
 	}
-	if ((str_eq(key, "weight") || str_eq(key, "maxconn")) && is_number(value)) {
+	if ((str_eq(key, "weight") && is_weight(value)) ||
+	    (str_eq(key, "maxconn") && is_number(value))) {
 		add_once(&s->more, key, value);
 		return 2;
 	}
@@ -657,8 +666,8 @@ int import_haproxy(struct import *in)
 		    in->name);
 	if (!review(&h))
 		return err_set(in->err, -EINVAL,
-		    "%s has no frontend with a backend that could be carried over: %s",
-		    in->name, str_get(in->notes));
+		    "%s has no frontend with a backend that could be carried over",
+		    in->name);
 	print(&h);
 	return 0;
 }

@@ -83,7 +83,7 @@ static const char *word(const struct nginx *n, size_t i)
 static void listen_on(struct nginx *n)
 {
 	struct net_endpoint e;
-	char text[64];
+	char text[64], quoted[70];
 	uint64_t port;
 
 	if (str_to_u64(word(n, 1), 65535, &port) == 0 && port)
@@ -96,9 +96,10 @@ static void listen_on(struct nginx *n)
 		return;
 	}
 	/* nginx on [::]:80 beside 80 is one wildcard here. */
-	if (strstr(str_get(&n->listen), text) || str_starts(text, "[::]"))
+	snprintf(quoted, sizeof(quoted), "\"%s\"", text);
+	if (strstr(str_get(&n->listen), quoted) || str_starts(text, "[::]"))
 		return;
-	str_addf(&n->listen, "%s\"%s\"", n->listen.len ? ", " : "", text);
+	str_addf(&n->listen, "%s%s", n->listen.len ? ", " : "", quoted);
 	for (size_t i = 2; i < n->w.n; i++)
 		if (!str_eq(word(n, i), "default_server"))
 			import_note(n->in, n->line,

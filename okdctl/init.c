@@ -187,14 +187,13 @@ static int take_install_config(struct init *s, const char *path)
 	return r;
 }
 
-/* The resolvers of this host, but for itself: a default of upstream_dns. */
-static int guess_upstream(struct init *s)
+/* Adds the name servers of a resolv.conf, but for this host itself. */
+static int take_resolvers(struct topology *t, const char *path)
 {
 	_cleanup_(str_deinit) struct str text = STR_INIT;
-	struct topology *t = &s->topology;
 	int r = 0;
 
-	if (file_read("/etc/resolv.conf", TEXT_MAX, &text) < 0)
+	if (file_read(path, TEXT_MAX, &text) < 0)
 		return 0;
 	for (char *line = text.s, *next; r == 0 && line; line = next) {
 		char word[64];
@@ -209,6 +208,21 @@ static int guess_upstream(struct init *s)
 			continue;
 		r = words_add(&t->upstream, word);
 	}
+	return r;
+}
+
+/* The resolvers of this host: a default of upstream_dns.  Where resolv.conf names a stub on
+ * loopback, whose place okd-dnsd will take, they are those whom the stub asks. */
+static int guess_upstream(struct init *s)
+{
+	static const char *const paths[] = { "/etc/resolv.conf",
+		"/run/systemd/resolve/resolv.conf",
+		"/run/NetworkManager/no-stub-resolv.conf" };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && !s->topology.upstream.n && i < ARRAY_SIZE(paths);
+	     i++)
+		r = take_resolvers(&s->topology, paths[i]);
 	return r;
 }
 
@@ -395,16 +409,22 @@ static int plan_cert(struct init *s)
 	return r < 0 ? r : keep_file(s, "registry.crt", NULL);
 }
 
-/* The user's name and password: from the pull secret that is there, given, or made. */
-static int find_user(struct init *s, const char *registry, const char *secret)
+/* The user's name and password: from the pull secret that is there (*known), given, or
+ * made. */
+static int find_user(
+    struct init *s, const char *registry, const char *secret, bool *known)
 {
 	const char *file = cli_get(s->cli, "registry-password-file");
 	const char *user = cli_get(s->cli, "registry-user");
 	int r;
 
-	if (!file && secret &&
-	    secrets_find_auth(secret, registry, &s->user, &s->password) == 0)
+	*known = !file && secret &&
+	    secrets_find_auth(secret, registry, &s->user, &s->password) == 0 &&
+	    (!user || str_eq(user, str_get(&s->user)));
+	if (*known)
 		return 0;
+	str_reset(&s->user);
+	str_reset(&s->password);
 	str_addz(&s->user, user ? user : "admin");
 	if (!file) {
 		secrets_password(&s->password);
@@ -429,6 +449,32 @@ static int or_move_away(struct init *s)
 	    "%s; correct it, or move it away and run this again", why ? why : "");
 }
 
+/*
+ * registry.htpasswd lets the user of the pull secret in.  One that is there stays where it
+ * does so, or where nobody asked for another user or password: that a person has changed
+ * it since is for okdctl check to say.
+ */
+static int plan_htpasswd(struct init *s, const struct str *have, bool known)
+{
+	_cleanup_(str_deinit) struct str text = STR_INIT;
+	const char *user = str_get(&s->user), *password = str_get(&s->password);
+	struct file *f;
+	int r;
+
+	if (have && (known || secrets_has_user(str_get(have), user, password)))
+		return keep_file(s, "registry.htpasswd", REGD_GROUP);
+	if (have)
+		secrets_without_user(str_get(have), user, &text);
+	r = secrets_htpasswd(user, password, &text, &s->err);
+	if (r == 0)
+		r = add_file(s, "registry.htpasswd", 0640, REGD_GROUP, &text);
+	if (r < 0 || !have)
+		return r;
+	f = &s->files.v[s->files.n - 1];
+	f->why = strdup("does not let the user in whom the pull secret is to name");
+	return 0;
+}
+
 static int plan_users(struct init *s)
 {
 	_cleanup_(str_deinit) struct str registry = STR_INIT, users = STR_INIT,
@@ -438,6 +484,7 @@ static int plan_users(struct init *s)
 	const char *file = cli_get(s->cli, "pull-secret");
 	int has_secret = read_etc(s, "pull-secret.json", &secret);
 	int has_users = read_etc(s, "registry.htpasswd", &users);
+	bool known;
 	int r;
 
 	if (has_secret < 0 && has_secret != -ENOENT)
@@ -445,7 +492,7 @@ static int plan_users(struct init *s)
 	if (has_users < 0 && has_users != -ENOENT)
 		return has_users;
 	install_config_registry(s->cluster, &registry);
-	r = find_user(s, str_get(&registry), has_secret == 0 ? secret.s : NULL);
+	r = find_user(s, str_get(&registry), has_secret == 0 ? secret.s : NULL, &known);
 	if (r < 0)
 		return r;
 	if (has_users == 0 && has_secret < 0 &&
@@ -468,20 +515,18 @@ static int plan_users(struct init *s)
 	if (r < 0)
 		return file ? r : or_move_away(s);
 	str_addf(&text, "%s\n", str_get(&s->pull_secret));
-	if (has_users == 0)
-		r = keep_file(s, "registry.htpasswd", REGD_GROUP);
-	else {
-		r = secrets_htpasswd(
-		    str_get(&s->user), str_get(&s->password), &users, &s->err);
-		if (r == 0)
-			r = add_file(s, "registry.htpasswd", 0640, REGD_GROUP, &users);
-	}
+	r = plan_htpasswd(s, has_users == 0 ? &users : NULL, known);
 	return r < 0 ? r : add_file(s, "pull-secret.json", 0640, REGD_GROUP, &text);
 }
 
 static int plan_regd(struct init *s)
 {
-	_cleanup_(str_deinit) struct str text = STR_INIT, etc = STR_INIT;
+	static const struct {
+		const char *key, *file;
+	} paths[] = { { "tls:\n  certificate: ", "registry.crt" },
+		{ "  key: ", "registry.key" },
+		{ "auth:\n  htpasswd: ", "registry.htpasswd" } };
+	_cleanup_(str_deinit) struct str text = STR_INIT;
 	_cleanup_(freep) char *here = getcwd(NULL, 0);
 	int r = read_etc(s, "regd.yaml", &text);
 
@@ -489,18 +534,41 @@ static int plan_regd(struct init *s)
 		return keep_file(s, "regd.yaml", NULL);
 	if (r != -ENOENT)
 		return r;
-	if (s->cli->etc[0] != '/' && here)
-		str_addf(&etc, "%s/", here);
-	str_addz(&etc, s->cli->etc);
-	str_addf(&text,
-	    "# okd-regd: what does not follow from cluster.yaml.\n"
-	    "tls:\n  certificate: %s/registry.crt\n  key: %s/registry.key\n"
-	    "auth:\n  htpasswd: %s/registry.htpasswd\n",
-	    str_get(&etc), str_get(&etc), str_get(&etc));
+	str_addz(&text, "# okd-regd: what does not follow from cluster.yaml.\n");
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		_cleanup_(str_deinit) struct str path = STR_INIT;
+
+		if (s->cli->etc[0] != '/' && here)
+			str_addf(&path, "%s/", here);
+		cli_etc_path(s->cli, paths[i].file, &path);
+		str_addz(&text, paths[i].key);
+		conf_print_string(str_get(&path), &text);
+		str_addc(&text, '\n');
+	}
 	return add_file(s, "regd.yaml", 0644, NULL, &text);
 }
 
 /* --- install-config.yaml ------------------------------------------------ */
+
+/* Leaves the first line that is a public key ("ssh-ed25519 AAAA... someone"): the type of
+ * a key begins its bytes, and so the same four letters every key. */
+static bool pick_key(struct str *text)
+{
+	_cleanup_(str_deinit) struct str key = STR_INIT;
+
+	for (const char *at = str_get(text); *at; at += *at == '\n') {
+		size_t n = strcspn(at, "\r\n");
+		const char *type = at + strspn(at, " \t"),
+			   *blob = memmem(at, n, " AAAA", 5);
+
+		if (blob > type && *type != '#' && !key.len)
+			str_add(&key, type, (size_t)(at + n - type));
+		at += strcspn(at, "\n");
+	}
+	str_reset(text);
+	str_add(text, str_get(&key), key.len);
+	return text->len;
+}
 
 static int read_key(struct init *s, const char *home)
 {
@@ -511,7 +579,9 @@ static int read_key(struct init *s, const char *home)
 		_cleanup_(str_deinit) struct str path = STR_INIT;
 
 		str_addf(&path, "%s/.ssh/%s", home, names[i]);
-		(void)!file_read(str_get(&path), 16384, &s->ssh_key);
+		if (file_read(str_get(&path), 16384, &s->ssh_key) < 0 ||
+		    !pick_key(&s->ssh_key))
+			str_reset(&s->ssh_key);
 	}
 	return 0;
 }
@@ -529,12 +599,16 @@ static int find_ssh_key(struct init *s)
 		r = read_key(s, pw->pw_dir);
 	if (r == 0 && !s->ssh_key.len && !file && getenv("HOME"))
 		r = read_key(s, getenv("HOME"));
-	if (r < 0 || !s->ssh_key.len)
+	if (r < 0 || !file)
 		return r;
-	s->ssh_key.s[strcspn(s->ssh_key.s, "\r\n")] = '\0';
-	if (strstr(s->ssh_key.s, "PRIVATE KEY"))
+	if (strstr(str_get(&s->ssh_key), "PRIVATE KEY"))
 		return err_set(&s->err, -EINVAL,
 		    "%s is the private key; give the public one, %s.pub", file, file);
+	if (!pick_key(&s->ssh_key))
+		return err_set(&s->err, -EINVAL,
+		    "%s holds no public key of SSH; give one such as "
+		    "~/.ssh/id_ed25519.pub",
+		    file);
 	return 0;
 }
 
@@ -663,9 +737,9 @@ static int report(struct init *s, bool written)
 	files_print(&s->files, written, &out);
 	fputs(str_get(&out), stdout);
 	if (!s->has_ssh_key)
-		puts(
-		    "There is no SSH key in install-config.yaml: make one (ssh-keygen) "
-		    "and give it with --ssh-key.");
+		puts("There is no SSH key in install-config.yaml: make one "
+		     "(ssh-keygen), "
+		     "then okdctl init --ssh-key FILE --force.");
 	if (written && files_changed(&s->files) && !cli_has(s->cli, "apply"))
 		puts(
 		    "Next: okdctl init --apply (what the host needs), systemctl enable "
@@ -697,8 +771,14 @@ static int write_all(struct init *s)
 int init_run(struct cli *c)
 {
 	_cleanup_(init_deinit) struct init s = { .cli = c, .err = ERR_INIT };
-	int r = plan(&s);
+	int r;
 
+	if (cli_has(c, "cluster"))
+		return cli_fail(EXIT_USAGE,
+		    "init writes cluster.yaml into --etc: give --topology FILE for "
+		    "what it "
+		    "shall say, or --etc DIR for another place");
+	r = plan(&s);
 	if (r == -ENOMEM && !s.err.text[0])
 		err_set(&s.err, r, "out of memory");
 	if (r < 0)

@@ -56,6 +56,8 @@ static void guess_address(char address[NET_IP_MAX], char network[NET_CIDR_MAX])
 		    !i->ifa_netmask || (i->ifa_flags & IFF_LOOPBACK))
 			continue;
 		net.ip = net_ip_from_sa(i->ifa_addr, NULL);
+		if (net.ip.bytes[0] == 169 && net.ip.bytes[1] == 254)
+			continue; /* RFC 3927 */
 		mask = net_ip_from_sa(i->ifa_netmask, NULL);
 		for (unsigned b = 0; b < 4; b++)
 			prefix += (unsigned)__builtin_popcount(mask.bytes[b]);

@@ -70,6 +70,9 @@ static int wait_node(struct cli *c, const char *name, int ms)
 	if (!n)
 		return cli_fail(
 		    EXIT_FAILED, "%s has no node \"%s\"", cluster->path, name);
+	if (n->role == NODE_BOOTSTRAP)
+		return cli_fail(EXIT_USAGE,
+		    "the bootstrap joins no cluster; write: okdctl wait handover");
 	for (;;) {
 		_cleanup_(json_freep) json_t *v = NULL;
 		struct status s = { 0 };
@@ -134,11 +137,35 @@ static int add_unit(struct words *argv, const char *daemon)
 	return words_add(argv, "-u") < 0 ? -ENOMEM : words_add(argv, unit);
 }
 
+/* A node by both of its names: okd-csrd has it by the whole one, as the cluster does. */
+static int add_node(const struct cli *c, const char *name, struct words *argv)
+{
+	_cleanup_(cluster_freep) struct cluster *cluster = NULL;
+	const struct cluster_node *n = NULL;
+	const char *names[] = { name, NULL };
+	int r = 0;
+
+	if (cluster_load(&cluster, str_get(&c->cluster_path), NULL, NULL) == 0)
+		for (size_t i = 0; (n = cluster_node_at(cluster, i)); i++)
+			if (str_eq(n->name, name) || str_eq(n->fqdn, name))
+				break;
+	if (n) {
+		names[0] = n->name;
+		names[1] = n->fqdn;
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names) && names[i]; i++) {
+		_cleanup_(str_deinit) struct str match = STR_INIT;
+
+		str_addf(&match, "OKD_NODE=%s", names[i]);
+		r = str_err(&match) ? -ENOMEM : words_add(argv, str_get(&match));
+	}
+	return r;
+}
+
 static int logs_argv(
     struct cli *c, const enum bastion_daemon *which, unsigned n, struct words *argv)
 {
 	const char *node = cli_get(c, "node"), *lines = cli_get(c, "lines");
-	char match[128];
 	int r = words_add(argv, "journalctl");
 
 	for (unsigned i = 0; r == 0 && i < n; i++)
@@ -155,8 +182,7 @@ static int logs_argv(
 		r = words_add(argv, "--since") < 0
 		    ? -ENOMEM
 		    : words_add(argv, cli_get(c, "since"));
-	snprintf(match, sizeof(match), "OKD_NODE=%s", node ? node : "");
-	return r == 0 && node ? words_add(argv, match) : r;
+	return r == 0 && node ? add_node(c, node, argv) : r;
 }
 
 int logs_run(struct cli *c)

@@ -3,11 +3,13 @@
 
 #include <errno.h>
 
+#include "common/conf_doc.h"
 #include "common/json.h"
 #include "ignd/ipxe.h"
 #include "okdctl/check.h"
 #include "okdctl/ignd_dirs.h"
 #include "okdctl/okdctl.h"
+#include "okdctl/target.h"
 
 #define IMAGE "coreos.raw.xz"
 #define PORT 8080
@@ -16,33 +18,47 @@
 /* What okd-ignd says of itself, or its file. */
 struct server {
 	struct check check;
-	struct str image; /* by name or URL */
-	char *kernel, *initrd, *rootfs;
+	struct conf_doc *doc; /* NULL without either */
+	const struct conf_node *root, *boot;
 };
 
 static void server_init(struct server *s, struct cli *c, const struct cluster *cluster)
 {
-	static const char *const keys[] = { "kernel", "initrd", "rootfs" };
-	char **const to[] = { &s->kernel, &s->initrd, &s->rootfs };
-
 	*s = (struct server){ .check = { .cli = c, .cluster = cluster } };
 	status_fetch_one(c, &s->check.status, IGND);
-	check_setting(&s->check, IGND, "boot", "image", &s->image);
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		_cleanup_(str_deinit) struct str v = STR_INIT;
-
-		check_setting(&s->check, IGND, "boot", keys[i], &v);
-		*to[i] = v.len ? str_take(&v) : NULL;
-	}
+	if (check_config(&s->check, IGND, &s->doc) < 0)
+		return;
+	s->root = conf_doc_root(s->doc);
+	s->boot = conf_get(s->root, "boot");
 }
 
 static void server_deinit(struct server *s)
 {
 	status_deinit(&s->check.status);
-	str_deinit(&s->image);
-	free(s->kernel);
-	free(s->initrd);
-	free(s->rootfs);
+	s->doc = conf_doc_free(s->doc);
+}
+
+/* A copy of a setting of boot, or NULL. */
+static char *boot_word(const struct server *s, const char *key)
+{
+	const char *value = conf_scalar(conf_get(s->boot, key));
+
+	return value && *value ? strdup(value) : NULL;
+}
+
+/* What the node must show in the URL of its Ignition file, or NULL. */
+static const char *token_of(const struct server *s, const char *node)
+{
+	const struct conf_node *list = conf_get(s->root, "nodes");
+
+	for (size_t i = 0; i < conf_list_len(list); i++) {
+		const struct conf_node *v = conf_list_at(list, i);
+		const char *name = conf_scalar(conf_get(v, "name"));
+
+		if (name && str_eq(name, node))
+			return conf_scalar(conf_get(v, "token"));
+	}
+	return NULL;
 }
 
 /* The port for the nodes: where it listens on the bastion's address, or on all. */
@@ -79,10 +95,13 @@ static void add_ipxe(const struct server *s, const struct cluster_node *n,
     const char *base, const char *line, struct str *out)
 {
 	_cleanup_(str_deinit) struct str dir = STR_INIT;
+	_cleanup_(freep) char *kernel = boot_word(s, "kernel"),
+			      *initrd = boot_word(s, "initrd"),
+			      *rootfs = boot_word(s, "rootfs");
 	struct ignd_conf conf = { .boot = {
-				      .kernel = s->kernel,
-				      .initrd = s->initrd,
-				      .rootfs = s->rootfs,
+				      .kernel = kernel,
+				      .initrd = initrd,
+				      .rootfs = rootfs,
 				  } };
 	struct ipxe_files f = { 0 };
 	struct root root = { .fd = -1 };
@@ -104,6 +123,25 @@ static void add_ipxe(const struct server *s, const struct cluster_node *n,
 	    out, " %s\ninitrd --name main %s/install/%s\nboot\n", line, base, f.initrd);
 }
 
+/* boot.args of ignd.yaml, which are every node's, behind the node's own. */
+static int add_args(const struct server *s, struct str *line, struct err *e)
+{
+	const struct conf_node *list = conf_get(s->boot, "args");
+
+	for (size_t i = 0; i < conf_list_len(list); i++) {
+		const char *arg = conf_scalar(conf_list_at(list, i));
+
+		/* A line end in it would begin a command of an iPXE script. */
+		for (const char *p = arg; p && *p; p++)
+			if ((unsigned char)*p < ' ' || *p == 0x7f)
+				return err_set(e, -EINVAL,
+				    "boot.args in ignd.yaml hold a control character");
+		if (arg)
+			str_addf(line, " %s", arg);
+	}
+	return 0;
+}
+
 static int add_line(struct cli *c, const struct cluster *cluster,
     const struct cluster_node *n, struct str *out, struct err *e)
 {
@@ -117,15 +155,20 @@ static int add_line(struct cli *c, const struct cluster *cluster,
 	server_init(&s, c, cluster);
 	base_url(&s, &base);
 	if (!given)
-		given = s.image.len ? str_get(&s.image) : IMAGE;
+		given = conf_scalar(conf_get(s.boot, "image"));
+	if (!given || !*given)
+		given = IMAGE;
 	if (strstr(given, "://"))
 		str_addz(&image, given);
 	else
 		str_addf(&image, "%s/install/%s", str_get(&base), given);
 	str_addf(&ignition, "%s/ignition/%s.ign", str_get(&base),
 	    node_role_name((enum node_role)n->role));
+	target_add(&ignition, "t", token_of(&s, n->name));
 	urls = (struct kargs_urls){ str_get(&image), str_get(&ignition) };
 	r = kargs_build(&line, cluster, n, &urls, e);
+	if (r == 0)
+		r = add_args(&s, &line, e);
 	if (r < 0)
 		return r;
 	if (cli_has(c, "ipxe"))

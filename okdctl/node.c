@@ -51,55 +51,99 @@ static size_t indent_of(const char *line, const char *end)
 	return n;
 }
 
-/* Past the lines that belong to the item on this line: those deeper than its dash. */
+static const char *next_line(const struct text *t, const char *line)
+{
+	const char *nl = memchr(line, '\n', (size_t)(t->end - line));
+
+	return nl ? nl + 1 : t->end;
+}
+
+/* Neither a remark nor an empty line. */
+static bool says_something(const struct text *t, const char *line)
+{
+	size_t n = indent_of(line, t->end);
+
+	return line + n < t->end && !strchr("#\r\n", line[n]);
+}
+
+/* Past the last line that belongs to the item on this line: one that is deeper than its
+ * dash.  Remarks and empty lines between such lines are the item's too, those behind them
+ * are not. */
 static const char *end_of_item(const struct text *t, const char *line)
 {
 	size_t dash = indent_of(line, t->end);
+	const char *end = next_line(t, line);
 
-	do {
-		const char *nl = memchr(line, '\n', (size_t)(t->end - line));
-
-		line = nl ? nl + 1 : t->end;
-	} while (line < t->end && indent_of(line, t->end) > dash &&
-	    line[indent_of(line, t->end)] != '#' &&
-	    line[indent_of(line, t->end)] != '\n');
-	return line;
+	for (line = end; line < t->end; line = next_line(t, line)) {
+		if (!says_something(t, line))
+			continue;
+		if (indent_of(line, t->end) <= dash)
+			break;
+		end = next_line(t, line);
+	}
+	return end;
 }
 
-/* The result must be what was meant, and nothing else. */
-static int verify(const char *name, const struct str *out, size_t want, struct err *err)
+/* What the text says, but for one node, in a form that can be compared: false where it
+ * says nothing. */
+static bool meaning(
+    const char *name, const char *text, size_t n, const char *but, struct str *out)
 {
 	_cleanup_(cluster_freep) struct cluster *c = NULL;
+	_cleanup_(topology_deinit) struct topology t = { 0 };
+
+	if (cluster_parse(&c, name, text, n, NULL, NULL) < 0 ||
+	    topology_from_cluster(&t, c) < 0)
+		return false;
+	topology_remove_node(&t, but);
+	topology_print(&t, out);
+	return true;
+}
+
+/* The result must be what was meant, and nothing else: without the node that came or went,
+ * it says what the text said, unless that was none (the change may be what mends it). */
+static int verify(const struct text *t, const char *name, const char *node,
+    const struct str *out, size_t want, struct err *err)
+{
+	_cleanup_(cluster_freep) struct cluster *c = NULL;
+	_cleanup_(str_deinit) struct str before = STR_INIT, after = STR_INIT;
 	int r = str_err(out)
 	    ? -ENOMEM
 	    : cluster_parse(&c, name, str_get(out), out->len, NULL, err);
 
 	if (r == -ENOMEM)
 		return err_set(err, r, "out of memory");
-	return r < 0 || cluster_n_nodes(c) == want ? r : err_set(err, -EINVAL, BY_HAND);
+	if (r < 0)
+		return r;
+	if (cluster_n_nodes(c) != want ||
+	    (meaning(name, t->start, (size_t)(t->end - t->start), node, &before) &&
+		(!meaning(name, str_get(out), out->len, node, &after) ||
+		    !str_eq(str_get(&before), str_get(&after)))))
+		return err_set(err, -EINVAL, BY_HAND);
+	return 0;
 }
 
 int node_text_add(const char *name, const char *text, size_t n, const char *node,
-    struct str *out, struct err *err)
+    const char *line, struct str *out, struct err *err)
 {
 	_cleanup_(conf_doc_freep) struct conf_doc *doc = NULL;
 	struct text t = { .start = text, .end = text + n };
-	const char *at, *line;
+	const char *at, *last;
 	int r = conf_doc_parse(&doc, name, text, n, err);
 
 	if (r == 0)
 		r = find_nodes(&t, doc, err);
 	if (r < 0)
 		return r;
-	line = lines_at(t.start, t.end,
+	last = lines_at(t.start, t.end,
 	    conf_line(conf_list_at(t.nodes, conf_list_len(t.nodes) - 1)));
-	at = end_of_item(&t, line);
+	at = end_of_item(&t, last);
 	str_add(out, text, (size_t)(at - text));
 	if (at[-1] != '\n')
 		str_addc(out, '\n');
-	str_addf(out, "%*s- %s\n", (int)indent_of(line, t.end), "", node);
+	str_addf(out, "%*s- %s\n", (int)indent_of(last, t.end), "", line);
 	str_add(out, at, (size_t)(t.end - at));
-	return verify(name, out, conf_list_len(t.nodes) + 1, err);
+	return verify(&t, name, node, out, conf_list_len(t.nodes) + 1, err);
 }
 
 int node_text_remove(const char *name, const char *text, size_t n, const char *node,
@@ -123,15 +167,15 @@ int node_text_remove(const char *name, const char *text, size_t n, const char *n
 		str_add(out, text, (size_t)(line - text));
 		line = end_of_item(&t, line);
 		str_add(out, line, (size_t)(t.end - line));
-		return verify(name, out, conf_list_len(t.nodes) - 1, err);
+		return verify(&t, name, node, out, conf_list_len(t.nodes) - 1, err);
 	}
 	return err_set(err, -ENOENT, "%s has no node \"%s\"", name, node);
 }
 
 /* --- the commands ------------------------------------------------------- */
 
-/* The line of a node as topology_print() writes it, without its dash. */
-static int line_of(const char *keys, struct str *out, struct err *err)
+/* The name of a node, and its line as topology_print() writes it, without its dash. */
+static int line_of(const char *keys, struct str *name, struct str *out, struct err *err)
 {
 	_cleanup_(topology_deinit) struct topology t = { 0 };
 	_cleanup_(str_deinit) struct str text = STR_INIT;
@@ -146,13 +190,14 @@ static int line_of(const char *keys, struct str *out, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	at += strlen("  - ");
 	str_add(out, at, strcspn(at, "\n"));
+	str_addz(name, t.nodes[0].name);
 	return 0;
 }
 
 static int change(struct cli *c, bool add)
 {
 	_cleanup_(str_deinit) struct str text = STR_INIT, out = STR_INIT,
-					 node = STR_INIT;
+					 node = STR_INIT, line = STR_INIT;
 	_cleanup_(files_deinit) struct files f = { 0 };
 	const char *path = str_get(&c->cluster_path);
 	struct err e = ERR_INIT;
@@ -163,10 +208,10 @@ static int change(struct cli *c, bool add)
 		    strerror(-r),
 		    r == -ENOENT ? "; write it with \"okdctl init\"" : "");
 	if (add)
-		r = line_of(c->args[0], &node, &e);
+		r = line_of(c->args[0], &node, &line, &e);
 	if (r == 0)
-		r = add ? node_text_add(
-			      path, str_get(&text), text.len, str_get(&node), &out, &e)
+		r = add ? node_text_add(path, str_get(&text), text.len, str_get(&node),
+			      str_get(&line), &out, &e)
 			: node_text_remove(
 			      path, str_get(&text), text.len, c->args[0], &out, &e);
 	if (r == 0)

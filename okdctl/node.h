@@ -5,9 +5,13 @@
 #include "common/err.h"
 #include "common/str.h"
 
-/* Appends the text with one more node (a line of it, "{name: ...}") behind the others. */
+/*
+ * Both append to out, and say what is wrong with a text by name, its file's.  -EINVAL where
+ * the text is written in a way that this does not see through.
+ */
+/* The text with one more node behind the others: its name, and its line "{name: ...}". */
 int node_text_add(const char *name, const char *text, size_t n, const char *node,
-    struct str *out, struct err *err) _mustcheck_;
-/* Appends the text without the node of that name: -ENOENT when there is none. */
+    const char *line, struct str *out, struct err *err) _mustcheck_;
+/* The text without the node of that name: -ENOENT when there is none. */
 int node_text_remove(const char *name, const char *text, size_t n, const char *node,
     struct str *out, struct err *err) _mustcheck_;

@@ -169,7 +169,9 @@ const struct cli_command okdctl_commands[] = {
 	{ "kargs", "NODE", "the kernel arguments that install a node",
 	    "Prints what a person would type at the boot prompt: address, name "
 	    "server,\n"
-	    "disk, image and Ignition file, from cluster.yaml.",
+	    "disk, image and Ignition file, from cluster.yaml.  The image's name, "
+	    "further\n"
+	    "arguments for all nodes and the node's token are those of ignd.yaml.",
 	    "okdctl kargs master\nokdctl kargs worker --ipxe > worker.ipxe\n",
 	    kargs_options, 1, 1, kargs_run },
 	{ "import", "corefile|haproxy|nginx|etcd FILE",
@@ -244,7 +246,8 @@ const struct cli_command okdctl_commands[] = {
 	    "okdctl tune single-master\nokdctl tune single-worker --apply\n",
 	    tune_options, 1, 1, tune_run },
 	{ "dns get", "NAME|ADDRESS [TYPE]", "ask okd-dnsd for a name",
-	    "An address is asked for its name.  TYPE is A, AAAA, PTR or SRV.",
+	    "An address is asked for its name, and a name of one label below the "
+	    "cluster's\ndomain.  TYPE is A, AAAA, PTR or SRV.",
 	    "okdctl dns get api.okd.example.com\nokdctl dns get 192.168.120.103\n",
 	    NULL, 1, 2, dns_get_run },
 	{ "dns put", "NAME [TTL] TYPE VALUE...", "keep a record in okd-dnsd's store",
@@ -307,7 +310,9 @@ const struct cli_command okdctl_commands[] = {
 	{ "registry import", "DIR", "take over another registry's data",
 	    "DIR is the root of registry:2, a folder that \"oc image mirror --to-dir\" "
 	    "made,\n"
-	    "or an OCI layout.",
+	    "or an OCI layout.  Ends when all is taken over; ended before, it goes on "
+	    "in\n"
+	    "okd-regd.  Exit status 1 when something could not be taken over.",
 	    "okdctl registry import /opt/registry/data\n", repository_options, 1, 1,
 	    registry_import_run },
 	{ "registry mirror-config", "", "pieces for install-config.yaml and the nodes",

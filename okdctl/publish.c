@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -257,16 +258,22 @@ static int signature(struct image *i, struct str *out)
 
 	str_addf(&name, "%s.sig", i->source);
 	req.url = str_get(&name);
-	if (!i->is_url)
+	if (!i->is_url) {
 		r = file_read(str_get(&name), SIG_MAX, out);
-	else
-		r = fetch(&req, out, &e);
-	if (i->is_url && r != 200)
+		return r < 0 && r != -ENOENT
+		    ? cli_fail(cli_status_of(r), "cannot read %s: %s", str_get(&name),
+			  strerror(-r))
+		    : 0;
+	}
+	r = fetch(&req, out, &e);
+	if (r != 200)
 		str_reset(out);
-	if (!i->is_url && r < 0 && r != -ENOENT)
-		return cli_fail(cli_status_of(r), "cannot read %s: %s", str_get(&name),
-		    strerror(-r));
-	return 0;
+	/* That there is none is what a server says, not one that does not answer. */
+	if (r < 0)
+		return cli_fail_err(EXIT_FAILED, &e);
+	return r >= 500
+	    ? cli_fail(EXIT_FAILED, "%s: the server says %d", str_get(&name), r)
+	    : 0;
 }
 
 /* A file without a name gets the temporary one. */
@@ -324,7 +331,7 @@ static int fill(struct image *i, const char *want)
 
 	if (r == 0)
 		r = hash(i, hex);
-	if (r == 0 && want && !str_eq(want, hex))
+	if (r == 0 && want && strcasecmp(want, hex) != 0)
 		r = cli_fail(EXIT_FAILED,
 		    "%s has the SHA-256 %s, not %s; nothing was published", i->source,
 		    hex, want);

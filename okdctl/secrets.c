@@ -130,6 +130,10 @@ int secrets_check_cert(const struct cluster *c, int64_t now, const char *cert,
 	if (!str_eq(have->v[0].issuer.text, issuer->v[0].subject.text))
 		return err_set(err, -EINVAL, "was issued by \"%s\", not by this CA",
 		    have->v[0].issuer.text);
+	/* A CA that was made anew is called as the one before it. */
+	if (x509_issued_by(cert, ca, NULL) < 0)
+		return err_set(
+		    err, -EINVAL, "was issued by another CA of the same name");
 	if (key && x509_key_matches(cert, key, NULL) < 0)
 		return err_set(err, -EINVAL, "does not belong to the key beside it");
 	r = check_time(&have->v[0], now, err);
@@ -182,6 +186,53 @@ int secrets_htpasswd(
 	str_addf(out, "%s:%s\n", user, hash);
 	explicit_bzero(data, sizeof(*data));
 	return str_err(out) ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+/* The user's line, or NULL; *n is its length without its end. */
+static const char *find_line(const char *htpasswd, const char *user, size_t *n)
+{
+	size_t name = strlen(user);
+
+	for (const char *at = htpasswd; *at; at += *n, at += *at == '\n') {
+		*n = strcspn(at, "\n");
+		if (strncmp(at, user, name) == 0 && at[name] == ':')
+			return at;
+	}
+	return NULL;
+}
+
+bool secrets_without_user(const char *htpasswd, const char *user, struct str *out)
+{
+	const char *at = htpasswd, *line;
+	bool found = false;
+	size_t n;
+
+	while ((line = find_line(at, user, &n))) {
+		str_add(out, at, (size_t)(line - at));
+		at = line + n + (line[n] == '\n');
+		found = true;
+	}
+	str_addz(out, at);
+	if (out->len && out->s[out->len - 1] != '\n')
+		str_addc(out, '\n');
+	return found;
+}
+
+bool secrets_has_user(const char *htpasswd, const char *user, const char *password)
+{
+	_cleanup_(freep) struct crypt_data *data = calloc(1, sizeof(*data));
+	_cleanup_(freep) char *hash = NULL;
+	const char *line, *made = NULL;
+	size_t n;
+
+	line = find_line(htpasswd, user, &n);
+	if (line)
+		hash = strndup(line + strlen(user) + 1, n - strlen(user) - 1);
+	if (hash)
+		hash[strcspn(hash, "\r")] = '\0';
+	if (hash && data)
+		made = crypt_r(password, hash, data);
+	return made && str_eq(made, hash);
 }
 
 void secrets_pull_secret(

@@ -26,6 +26,10 @@ void secrets_password(struct str *out);
 /* "user:$2y$..." with a line end: bcrypt, as htpasswd -B writes it. */
 int secrets_htpasswd(const char *user, const char *password, struct str *out,
     struct err *err) _mustcheck_;
+/* Appends such a file's text without the user's lines; true when there was one. */
+bool secrets_without_user(const char *htpasswd, const char *user, struct str *out);
+/* Does it let the user in with that password? */
+bool secrets_has_user(const char *htpasswd, const char *user, const char *password);
 /* {"auths":{"host:port":{"auth":"..."}}} */
 void secrets_pull_secret(
     const char *registry, const char *user, const char *password, struct str *out);

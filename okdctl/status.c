@@ -271,9 +271,9 @@ static void add_config(
 
 	table_add(t, text_of(v, "name"));
 	table_add_color(t, color,
-	    str_eq(state, "good")      ? TERM_GREEN
-		: str_eq(state, "bad") ? TERM_RED
-				       : TERM_DIM,
+	    str_eq(state, "good")          ? TERM_GREEN
+		: str_eq(state, "missing") ? TERM_DIM
+					   : TERM_RED,
 	    state);
 	if (why)
 		table_add(t, why);

@@ -211,6 +211,19 @@ int topology_add_node(struct topology *t, const char *text, struct err *err)
 	return 0;
 }
 
+void topology_remove_node(struct topology *t, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < t->n_nodes; i++) {
+		if (str_eq(t->nodes[i].name, name))
+			node_deinit(&t->nodes[i]);
+		else
+			t->nodes[kept++] = t->nodes[i];
+	}
+	t->n_nodes = kept;
+}
+
 /* --- to a file ---------------------------------------------------------- */
 
 static void print_value(const char *key, const char *value, struct str *out)

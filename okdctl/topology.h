@@ -33,6 +33,8 @@ int topology_from_cluster(struct topology *t, const struct cluster *c) _mustchec
  */
 int topology_add_node(
     struct topology *t, const char *text, struct err *err) _mustcheck_;
+/* Forgets the nodes of that name. */
+void topology_remove_node(struct topology *t, const char *name);
 /* Sets a word that may have one already: 0 or -ENOMEM. */
 int topology_set(char **word, const char *value) _mustcheck_;
 /* cluster.yaml with comments. */

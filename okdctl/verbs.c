@@ -68,9 +68,21 @@ static int print_records(const struct stub_answer *a)
 	return out_json_take(list);
 }
 
+/* A name of one label is one of the cluster's, as it is for dns put. */
+static const char *below_cluster(struct cli *c, const char *label, struct str *out)
+{
+	_cleanup_(cluster_freep) struct cluster *cluster = NULL;
+
+	if (cluster_load(&cluster, str_get(&c->cluster_path), NULL, NULL) < 0)
+		return label;
+	str_addf(out, "%s.%s", label, cluster->domain);
+	return str_get(out);
+}
+
 int dns_get_run(struct cli *c)
 {
 	_cleanup_(stub_answer_deinit) struct stub_answer a = { 0 };
+	_cleanup_(str_deinit) struct str whole = STR_INIT;
 	char arpa[STUB_REVERSE_MAX];
 	const char *name = c->args[0];
 	enum stub_type type = STUB_A;
@@ -81,6 +93,8 @@ int dns_get_run(struct cli *c)
 	if (net_ip_parse(name, &ip) == 0) {
 		name = stub_reverse(&ip, arpa);
 		type = STUB_PTR;
+	} else if (!strchr(name, '.')) {
+		name = below_cluster(c, name, &whole);
 	}
 	if (c->n_args > 1)
 		r = type_of(c->args[1], &type);
@@ -97,10 +111,11 @@ int dns_get_run(struct cli *c)
 		return print_records(&a);
 	for (size_t i = 0; i < a.records.n; i++)
 		out_line("%s", a.records.v[i]);
-	if (!a.records.n)
-		return cli_fail(
-		    EXIT_FAILED, "%s: %s, no such record", name, stub_rcode(a.rcode));
-	return 0;
+	if (a.records.n)
+		return 0;
+	return a.rcode == 0 || a.rcode == 3
+	    ? cli_fail(EXIT_FAILED, "%s: %s, no such record", name, stub_rcode(a.rcode))
+	    : cli_fail(EXIT_FAILED, "%s: the answer is %s", name, stub_rcode(a.rcode));
 }
 
 /* --- lb ----------------------------------------------------------------- */

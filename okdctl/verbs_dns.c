@@ -87,7 +87,16 @@ int dns_list_run(struct cli *c)
 		    "\"%s\" is no key; write one such as "
 		    "/skydns/com/example",
 		    prefix);
-	str_addf(&target, "/v1/records%s%s", prefix, str_ends(prefix, "/") ? "" : "/");
+	str_addz(&target, "/v1/records");
+	for (; *prefix; prefix += strcspn(prefix, "/")) {
+		_cleanup_(freep) char *label = NULL;
+
+		prefix += strspn(prefix, "/");
+		label = strndup(prefix, strcspn(prefix, "/"));
+		if (label && *label)
+			target_segment(&target, label);
+	}
+	str_addc(&target, '/');
 	r = admin_request(c, DNSD, "GET", str_get(&target), NULL, &v);
 	if (r)
 		return r;
@@ -99,12 +108,18 @@ int dns_list_run(struct cli *c)
 	return out_table(&t);
 }
 
+/* A value that is no table goes as the text that it is, for okd-dnsd to judge: without a
+ * value, or with null, the change would be to take the key away. */
 static void add_change(void *arg, const char *key, const char *value, size_t n)
 {
-	json_t *v = json_loadb(value, n, JSON_DECODE_ANY, NULL);
+	json_t *v = json_loadb(value, n, 0, NULL);
 
+	if (!json_is_object(v)) {
+		json_decref(v);
+		v = json_stringn(value, n);
+	}
 	json_array_append_new(
-	    arg, json_pack("{ssso}", "key", key, "value", v ? v : json_null()));
+	    arg, json_pack("{s:s, s:o}", "key", key, "value", v ? v : json_string("")));
 }
 
 int dns_import_run(struct cli *c)

@@ -1,5 +1,7 @@
 /* okdctl registry. */
 #include <errno.h>
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/fd.h"
@@ -14,6 +16,7 @@
 #include "okdctl/term.h"
 #include "okdctl/verbs.h"
 
+#define IMPORT_POLL_MS 100
 #define LONG_MS (30 * 60 * 1000) /* hashing a release again takes minutes */
 
 /* A request that may take long; the answer, or an exit status after a sentence. */
@@ -134,11 +137,59 @@ int registry_prune_run(struct cli *c)
 	return 0;
 }
 
+static void show_import(const json_t *v)
+{
+	if (isatty(STDERR_FILENO) && number_of(v, "items"))
+		fprintf(stderr, "\r\033[K%lld of %lld files",
+		    (long long)number_of(v, "done"), (long long)number_of(v, "items"));
+}
+
+/* Until the import is over, of which *v is the first answer: 0 or an exit status. */
+static int follow_import(struct cli *c, json_t **v)
+{
+	const struct timespec pause = { .tv_nsec = IMPORT_POLL_MS * 1000000L };
+	int r = 0;
+
+	while (r == 0 && json_is_true(json_object_get(*v, "running"))) {
+		show_import(*v);
+		nanosleep(&pause, NULL);
+		json_freep(v);
+		r = ask(c, "GET", "/v1/import", v);
+	}
+	if (isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+	return r;
+}
+
+static void print_import(const json_t *v)
+{
+	const json_t *failed = json_object_get(v, "failed");
+	_cleanup_(str_deinit) struct str size = STR_INIT;
+
+	term_add_bytes(&size, (uint64_t)number_of(v, "bytes"));
+	printf(
+	    "%lld blobs of %s, %lld manifests and %lld tags are taken over; %lld files "
+	    "were there already\n",
+	    (long long)number_of(v, "blobs"), str_get(&size),
+	    (long long)number_of(v, "manifests"), (long long)number_of(v, "tags"),
+	    (long long)number_of(v, "skipped"));
+	for (size_t i = 0; i < json_array_size(failed); i++) {
+		const json_t *f = json_array_get(failed, i);
+
+		out_line("failed: %s%s%s@%s: %s", text_of(f, "repository"),
+		    json_str(f, "tag") ? ":" : "", text_of(f, "tag"),
+		    text_of(f, "digest"), text_of(f, "reason"));
+	}
+}
+
+/* okd-regd answers at once, and goes on by itself: whether all of it arrived is known at
+ * its end. */
 int registry_import_run(struct cli *c)
 {
 	_cleanup_(str_deinit) struct str target = STR_INIT;
 	_cleanup_(freep) char *dir = realpath(c->args[0], NULL);
 	_cleanup_(json_freep) json_t *v = NULL;
+	const char *error;
 	int r;
 
 	if (!dir)
@@ -147,7 +198,18 @@ int registry_import_run(struct cli *c)
 	target_add(&target, "dir", dir);
 	target_add(&target, "repository", cli_get(c, "repository"));
 	r = ask(c, "POST", str_get(&target), &v);
-	return r ? r : out_json(v);
+	if (r == 0)
+		r = follow_import(c, &v);
+	if (r)
+		return r;
+	error = json_str(v, "error");
+	if (c->json && out_json(v))
+		return EXIT_FAILED;
+	if (!c->json && !error)
+		print_import(v);
+	if (error)
+		return cli_fail(EXIT_FAILED, "%s", error);
+	return json_array_size(json_object_get(v, "failed")) ? EXIT_FAILED : 0;
 }
 
 int registry_pieces_run(struct cli *c)
@@ -201,27 +263,6 @@ int registry_ledger_run(struct cli *c)
 }
 
 /* --- users -------------------------------------------------------------- */
-
-/* The htpasswd text without a user's line; true when there was one. */
-static bool without_user(const char *text, const char *user, struct str *out)
-{
-	size_t n = strlen(user);
-	bool found = false;
-
-	while (*text) {
-		size_t len = strcspn(text, "\n");
-
-		if (strncmp(text, user, n) == 0 && text[n] == ':') {
-			found = true;
-		} else {
-			str_add(out, text, len);
-			str_addc(out, '\n');
-		}
-		text += len;
-		text += *text == '\n';
-	}
-	return found;
-}
 
 static int read_password(struct cli *c, struct str *out, bool *made)
 {
@@ -291,7 +332,7 @@ int registry_user_run(struct cli *c)
 	if ((!set && !str_eq(verb, "del")) || !user)
 		return cli_fail(
 		    EXIT_USAGE, "write: okdctl registry user ls|set|del [NAME]");
-	found = without_user(str_get(&text), user, &out);
+	found = secrets_without_user(str_get(&text), user, &out);
 	if (!set && !found)
 		return cli_fail(
 		    EXIT_FAILED, "there is no user \"%s\" in %s", user, str_get(&path));

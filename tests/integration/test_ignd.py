@@ -277,6 +277,20 @@ def test_missing_ignition(ignd):
     assert ignd.get("/ignition/worker.ign", source="127.0.0.4").status == 404
 
 
+def test_an_unreadable_ignition_file_is_told_with_the_reason(ignd):
+    """Here a link out of the folder, which root cannot read either."""
+    config = lambda: [c for c in ignd.d.status()["ignd"]["configs"]  # noqa: E731
+                      if c["name"] == "worker.ign"][0]
+    os.unlink(ignd.path("ignition/worker.ign"))
+    assert config() == {"name": "worker.ign", "state": "missing"}
+    os.symlink("/etc/passwd", ignd.path("ignition/worker.ign"))
+    assert config() == {"name": "worker.ign", "state": "unreadable", "error":
+                        "it cannot be read: it is a link that leads out of its folder"}
+    ignd.d.log_contains("worker.ign cannot be read: it is a link")
+    assert ignd.get("/ignition/worker.ign", source="127.0.0.4").status == 404
+    assert "worker.ign: it cannot be read" in ignd.get("/").body.decode()
+
+
 def test_bad_ignition_stops_nothing(daemon):
     ignd = start_ignd(daemon, files={"worker": b"{"})
     ignd.d.log_contains("worker.ign")

@@ -428,7 +428,7 @@ def test_without_descriptors_a_bad_image_stays_bad(daemon):
     # Each of them after a look at the files.
     seen = [next(stream) for _ in range(4)][1:]
     resource.prlimit(ignd.d.pid, resource.RLIMIT_NOFILE, limits)
-    assert {c["state"] for e in seen for c in e["configs"]} == {"missing"}
+    assert {c["state"] for e in seen for c in e["configs"]} == {"unreadable"}
     for e in seen:
         assert bad(e["images"]) == want
     s.close()

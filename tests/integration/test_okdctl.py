@@ -1,14 +1,16 @@
 """okdctl: init, kargs, import, its sentences and exit codes, and the daemons it asks."""
 
-import base64
+import fcntl
 import json
 import os
 import pty
 import select
 import shutil
-import stat
+import signal
 import socket
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -29,12 +31,15 @@ TOPOLOGY = ["--name", "okd", "--base-domain", "example.com", "--bastion", "192.1
             "--upstream-dns", "114.114.114.114", *[w for n in NODES for w in ("--node", n)]]
 
 
-def on_terminal(args, path=None, **streams):
-    """What okdctl writes to a terminal, which is its input too and stands for each of its
-    outputs that streams does not send elsewhere; it must end well."""
+def on_terminal(args, size=(0, 0), until=None, typed=b"", env=None, program=OKDCTL, **streams):
+    """What okdctl writes to a terminal of so many rows and columns (0: it does not say), which
+    is its input too and stands for each of its outputs that streams does not send elsewhere.
+    Once it has written until, Ctrl-C is pressed; it must end well."""
     master, slave = pty.openpty()
-    env = {**os.environ, **variant.sanitizer_environment(), **({"PATH": path} if path else {})}
-    p = subprocess.Popen([OKDCTL, *args], env=env,
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    os.write(master, typed)
+    p = subprocess.Popen([program, *args],
+                         env={**os.environ, **variant.sanitizer_environment(), **(env or {})},
                          **{"stdin": slave, "stdout": slave, "stderr": slave, **streams})
     os.close(slave)
     out = b""
@@ -43,7 +48,9 @@ def on_terminal(args, path=None, **streams):
             out += os.read(master, 65536)
         except OSError:
             break  # the other end is closed
-    assert p.wait() == 0
+        if until and until in out:
+            until = p.send_signal(signal.SIGINT)
+    assert p.wait() == 0, out
     os.close(master)
     return out
 
@@ -114,6 +121,7 @@ def no_fail(lines):
     (["reload", "sshd"], 'there is no daemon "sshd"'),
     (["check", "nothing"], 'there is no group "nothing"'),
     (["status", "--color", "blue"], "auto, always or never"),
+    (["init", "-C", "x"], "give --topology FILE"),
 ])
 def test_bad_usage_says_what_to_write(ctl, args, sentence):
     p = ctl(*args, expect=2)
@@ -210,261 +218,6 @@ def test_zsh_completes_as_well(ctl):
     os.close(master)
 
 
-# --- init ------------------------------------------------------------------------------
-
-
-def test_init_writes_what_is_needed(ctl):
-    ctl.init()
-    cluster = yaml.safe_load(ctl.file("cluster.yaml"))
-    want = example_cluster()
-    for node in want["nodes"]:
-        node.pop("mac", None)
-    assert {k: v for k, v in cluster.items() if v != []} == want
-    config = yaml.safe_load(ctl.file("install-config.yaml"))
-    assert config["controlPlane"]["replicas"] == 1
-    assert config["compute"][0]["replicas"] == 0
-    assert config["platform"] == {"none": {}}
-    assert config["additionalTrustBundle"] == ctl.file("registry-ca.crt")
-    assert json.loads(config["pullSecret"]) == json.loads(ctl.file("pull-secret.json"))
-    auth = json.loads(ctl.file("pull-secret.json"))["auths"]["registry.okd.example.com:5000"]
-    user, _, password = base64.b64decode(auth["auth"]).decode().partition(":")
-    assert user == "admin" and len(password) == 24
-    assert ctl.file("registry.htpasswd").startswith("admin:$2y$10$")
-
-
-def test_init_keeps_secrets_from_others(ctl):
-    ctl.init()
-    modes = {"private/registry-ca.key": 0o600, "registry.key": 0o640, "cluster.yaml": 0o644,
-             "pull-secret.json": 0o640, "registry.htpasswd": 0o640,
-             "install-config.yaml": 0o600, "private": 0o700}
-    for name, mode in modes.items():
-        assert stat.S_IMODE((ctl.etc / name).stat().st_mode) == mode, name
-
-
-def test_certificate_is_what_clients_verify(ctl):
-    ctl.init()
-    ca, cert = ctl.etc / "registry-ca.crt", ctl.etc / "registry.crt"
-    for option, name in [("-verify_hostname", "registry.okd.example.com"),
-                         ("-verify_ip", "192.168.120.101"),
-                         ("-verify_hostname", "bastion.okd.example.com")]:
-        subprocess.run(["openssl", "verify", "-x509_strict", "-purpose", "sslserver", option,
-                        name, "-CAfile", ca, cert], check=True, capture_output=True)
-
-
-def snapshot(folder):
-    return {str(p): (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else None)
-            for p in folder.rglob("*")}
-
-
-def test_init_again_changes_nothing(ctl):
-    ctl.init()
-    before = snapshot(ctl.etc)
-    ctl.init()
-    ctl("init")
-    out = json.loads(ctl("init", "--json").stdout)
-    assert {f["state"] for f in out["files"]} == {"same"}
-    assert snapshot(ctl.etc) == before
-
-
-def test_init_overwrites_only_with_force_and_leaves_a_copy(ctl):
-    ctl.init()
-    before = snapshot(ctl.etc)
-    p = ctl("init", "--gateway", "192.168.120.1", expect=1)
-    assert "--force" in p.stderr and "nothing was written" in p.stderr
-    assert snapshot(ctl.etc) == before
-    old = ctl.file("cluster.yaml")
-    ctl("init", "--gateway", "192.168.120.1", "--force")
-    assert yaml.safe_load(ctl.file("cluster.yaml"))["gateway"] == "192.168.120.1"
-    copies = list(ctl.etc.glob("cluster.yaml.bak-*"))
-    assert [c.read_text() for c in copies] == [old]
-
-
-def test_init_renews_a_certificate_that_lacks_an_address(ctl):
-    ctl.init()
-    ca = ctl.file("registry-ca.crt")
-    args = ["--bastion", "192.168.120.105", "--gateway", "192.168.120.1"]
-    ctl("init", *args, "--force")
-    assert ctl.file("registry-ca.crt") == ca
-    text = subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in",
-                           ctl.etc / "registry.crt"], check=True, capture_output=True,
-                          text=True).stdout
-    assert "IP Address:192.168.120.105" in text
-
-
-@pytest.mark.parametrize("args,sentence", [
-    ([], "--name okd"),
-    (["--name", "okd", "--base-domain", "example.com", "--bastion", "10.0.0.1",
-      "--machine-network", "10.0.0.0/8", "--node", "name=a,rol=master"],
-     'did you mean "role"?'),
-    (["--name", "okd", "--base-domain", "example.com", "--bastion", "10.0.0.1",
-      "--machine-network", "10.0.0.0/8", "--node", "name=a,role=master"], "lacks its address"),
-    (["--name", "okd", "--base-domain", "example.com", "--bastion", "10.0.0.1",
-      "--machine-network", "10.0.0.0/8", "--node", "name=a,role=master,address=11.0.0.1"],
-     "lies outside machine_network"),
-    (["--topology", "/does/not/exist"], "/does/not/exist does not exist"),
-    (["--topology", "x", "--name", "okd"], "edit that file instead"),
-    (TOPOLOGY + ["--release", "abc"], '"abc" is no release of OKD'),
-    (TOPOLOGY + ["--cluster-network", "10.0.0.0/33"], "10.0.0.0/33"),
-    (TOPOLOGY + ["--service-network", "192.168.0.0/16"], "192.168.0.0/16"),
-    (TOPOLOGY + ["--service-network", "10.128.0.0/16"], "overlaps the service network"),
-])
-def test_init_says_what_is_wrong_and_writes_nothing(ctl, args, sentence):
-    p = ctl("init", *args, expect=1)
-    assert sentence in p.stderr
-    assert not ctl.etc.exists()
-
-
-def test_init_from_topology_and_password(ctl, tmp_path):
-    source = os.path.join(TOP, "examples", "okd.example.com", "cluster.yaml")
-    key = ctl.home / ".ssh"
-    key.mkdir()
-    (key / "id_ed25519.pub").write_text("ssh-ed25519 AAAAC3 me@here\n")
-    secret = tmp_path / "quay.json"
-    secret.write_text('{"auths": {"quay.io": {"auth": "eDp5"}}}')
-    ctl("init", "--topology", source, "--registry-password-file", "-", "--pull-secret",
-        secret, "--registry-user", "ops", stdin="geheim\n")
-    with open(source, encoding="utf-8") as f:
-        assert ctl.file("cluster.yaml") == f.read()
-    auths = json.loads(ctl.file("pull-secret.json"))["auths"]
-    assert base64.b64decode(auths["registry.okd.example.com:5000"]["auth"]) == b"ops:geheim"
-    assert "quay.io" in auths
-    assert yaml.safe_load(ctl.file("install-config.yaml"))["sshKey"] == \
-        "ssh-ed25519 AAAAC3 me@here"
-
-
-def test_init_completes_an_install_config(ctl, tmp_path):
-    source = tmp_path / "install-config.yaml"
-    source.write_text("apiVersion: v1\nbaseDomain: example.com # mine\nmetadata:\n"
-                      "  name: okd\nnetworking:\n  machineNetwork:\n"
-                      "  - cidr: 192.168.120.0/24\nfips: true\n")
-    before = source.read_text()
-    args = ["--from", source, "--bastion", "192.168.120.101"]
-    for n in NODES:
-        args += ["--node", n]
-    ctl("init", *args)
-    text = ctl.file("install-config.yaml")
-    assert "baseDomain: example.com # mine\n" in text
-    config = yaml.safe_load(text)
-    assert config["fips"] is True
-    assert config["additionalTrustBundle"] == ctl.file("registry-ca.crt")
-    assert source.read_text() == before
-    assert yaml.safe_load(ctl.file("cluster.yaml"))["machine_network"] == ["192.168.120.0/24"]
-
-
-@pytest.mark.parametrize("args,key,value", [
-    (["--cluster-network", "10.200.0.0/14"], "clusterNetwork", "10.200.0.0/14"),
-    (["--service-network", "172.31.0.0/16"], "serviceNetwork", "172.31.0.0/16"),
-    (["--release", "4.17"], "imageDigestSources", "quay.io/okd/scos-content"),
-    (["--ssh-key", "second.pub"], "sshKey", "ssh-ed25519 BBBB"),
-])
-def test_init_again_with_what_install_config_has_otherwise(ctl, args, key, value):
-    for name, text in (("first.pub", "ssh-ed25519 AAAA"), ("second.pub", "ssh-ed25519 BBBB")):
-        (ctl.home / name).write_text(text + "\n")
-    args = [ctl.home / a if a.endswith(".pub") else a for a in args]
-    ctl.init("--ssh-key", ctl.home / "first.pub")
-    before = ctl.file("install-config.yaml")
-    assert "--force" in ctl("init", *args, expect=1).stderr
-    assert ctl.file("install-config.yaml") == before
-    if "--ssh-key" not in args:
-        args += ["--ssh-key", ctl.home / "first.pub"]
-    ctl("init", *args, "--force")
-    after = ctl.file("install-config.yaml")
-    assert f"{key}:" in after and value in after and value not in before
-    (copy,) = ctl.etc.glob("install-config.yaml.bak-*")
-    assert copy.read_text() == before
-    ctl("init", *args)  # nothing is left to do
-    assert "There is no SSH key" not in ctl("init").stdout
-    assert ctl.file("install-config.yaml") == after
-
-
-def test_networks_of_a_given_file_are_written_there(ctl, tmp_path):
-    ctl.init()
-    source = tmp_path / "mine.yaml"
-    source.write_text(ctl.file("install-config.yaml"))
-    p = ctl("init", "--from", source, "--cluster-network", "10.200.0.0/14", expect=1)
-    assert f"--from keeps the networks of {source}" in p.stderr
-
-
-def test_half_written_cluster_file_gets_a_sentence_with_its_line(ctl):
-    ctl.init()
-    (ctl.etc / "cluster.yaml").write_text("name: okd\nbase_domain: exam")
-    p = ctl("init", expect=1)
-    assert "cluster.yaml:" in p.stderr
-    assert "cluster.yaml:" in ctl("kargs", "master", expect=1).stderr
-    assert line(ctl.check("cluster", expect=1), "cluster.yaml:")["level"] == "FAIL"
-
-
-def test_half_written_files_of_init_are_named_with_the_way_out(ctl):
-    ctl.init()
-    path = ctl.etc / "install-config.yaml"
-    whole = path.read_text()
-    path.write_text(whole[:whole.index("baseDomain") + 6])
-    found = line(ctl.check("registry", expect=1), f"{path}:")
-    assert "okdctl init --force" in found["remedy"]
-    p = ctl("init", expect=1)
-    assert f"{path}:" in p.stderr and "move it away and run this again" in p.stderr
-    ctl("init", "--force")
-    assert path.read_text() == whole
-    (ctl.etc / "pull-secret.json").write_text("")
-    p = ctl("init", expect=1)
-    assert f"{ctl.etc}/pull-secret.json:" in p.stderr and "move it away" in p.stderr
-    (ctl.etc / "pull-secret.json").unlink()
-    assert "--registry-password-file FILE" in ctl("init", expect=1).stderr
-    (ctl.etc / "registry.key").write_text("x")
-    ctl("init", "--registry-password-file", "-", "--force", stdin="geheim\n")
-    assert "BEGIN" in ctl.file("registry.key")
-
-
-def test_init_asks_on_a_terminal(ctl):
-    master, slave = pty.openpty()
-    env = {**os.environ, **variant.sanitizer_environment(), "HOME": str(ctl.home)}
-    p = subprocess.Popen([OKDCTL, "--etc", ctl.etc, "init"], stdin=slave, text=True,
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
-    os.close(slave)
-    answers = ["lab", "example.org", "10.0.0.1", "10.0.0.0/24", "10.0.0.254",
-               "name=m,role=master,address=10.0.0.3", "nonsense",
-               "name=w,role=worker,address=10.0.0.4", ""]
-    os.write(master, "".join(a + "\n" for a in answers).encode())
-    _, err = p.communicate(timeout=30 * SLOW)
-    os.close(master)
-    assert p.returncode == 0, err
-    cluster = yaml.safe_load(ctl.file("cluster.yaml"))
-    assert cluster["name"] == "lab" and cluster["gateway"] == "10.0.0.254"
-    assert [n["name"] for n in cluster["nodes"]] == ["m", "w"]
-    assert "is no key=value" in err
-
-
-def test_apply_lists_first_and_works_below_a_root(ctl, tmp_path):
-    root = tmp_path / "root"
-    (root / "etc/pki/ca-trust/source/anchors").mkdir(parents=True)
-    (root / "etc/resolv.conf").write_text("nameserver 9.9.9.9\n")
-    p = ctl.init("--apply", "--root", root, expect=1)
-    assert "write /etc/resolv.conf" in p.stdout and "nobody can be asked" in p.stderr
-    assert (root / "etc/resolv.conf").read_text() == "nameserver 9.9.9.9\n"
-    ctl("init", "--apply", "--root", root, "--yes")
-    assert (root / "etc/resolv.conf").read_text() == \
-        "search okd.example.com\nnameserver 192.168.120.101\n"
-    assert (root / "etc/pki/ca-trust/source/anchors/okd-bastion-registry.crt").read_text() == \
-        ctl.file("registry-ca.crt")
-    assert len(list((root / "etc").glob("resolv.conf.bak-*"))) == 1
-    assert "nothing is to be done" in ctl("init", "--apply", "--root", root, "--yes").stdout
-
-
-@pytest.mark.parametrize("folder,file,text", [
-    ("run/NetworkManager", "etc/NetworkManager/conf.d/90-okd-bastion.conf",
-     "servers=192.168.120.101"),
-    ("run/systemd/resolve", "etc/systemd/resolved.conf.d/okd-bastion.conf",
-     "DNS=192.168.120.101"),
-])
-def test_apply_knows_who_writes_resolv_conf(ctl, tmp_path, folder, file, text):
-    root = tmp_path / "root"
-    (root / folder).mkdir(parents=True)
-    (root / folder / "stub-resolv.conf").write_text("")
-    ctl.init("--apply", "--root", root, "--yes")
-    assert text in (root / file).read_text()
-    assert not (root / "etc/resolv.conf").exists()
-
-
 # --- kargs -----------------------------------------------------------------------------
 
 
@@ -484,6 +237,26 @@ def test_kargs_of_an_unknown_node_names_those_there_are(ctl):
     ctl.init()
     p = ctl("kargs", "worker1", expect=1)
     assert "bootstrap, master, worker" in p.stderr
+
+
+def test_kargs_has_what_ignd_yaml_adds(ctl):
+    """Of the daemon that runs, else of the file; the same as in its own scripts."""
+    ctl.init()
+    port = free_port()
+    settings = {"boot": {"image": "fcos.raw.xz", "args": ["console=ttyS0", "a=b"]},
+                "nodes": [{"name": "worker", "token": "a&b"}]}
+    (ctl.etc / "ignd.yaml").write_text(yaml.safe_dump(settings))
+    end = "ignition/worker.ign?t=a%26b console=ttyS0 a=b"
+    assert ctl("kargs", "worker").stdout.endswith(f"/install/fcos.raw.xz coreos.inst."
+                                                  f"ignition_url=http://192.168.120.101:8080/{end}\n")
+    assert ctl("kargs", "master").stdout.endswith("ignition/master.ign console=ttyS0 a=b\n")
+    assert f"{end}\ninitrd" in ctl("kargs", "worker", "--ipxe").stdout
+    (ctl.etc / "ignd.yaml").write_text('boot: {args: ["a\\nshell"]}\n')
+    assert "control character" in ctl("kargs", "worker", "--ipxe", expect=1).stderr
+    settings["listen"] = [f"127.0.0.1:{port}"]
+    with Daemon("ignd", settings, {**example_cluster(), "upstream_dns": []}) as d:
+        ctl.join(d)
+        assert ctl("kargs", "worker").stdout.endswith(end + "\n")
 
 
 # --- import ----------------------------------------------------------------------------
@@ -651,6 +424,21 @@ def test_check_finds_every_name(ctl, dnsd):
 def test_check_names_a_wrong_record(ctl, dnsd, records, text):
     reload_with(dnsd, records=records)
     assert line(ctl.check("dns", expect=1), text)["level"] == "FAIL"
+
+
+def test_check_names_wrong_addresses_of_both_families(ctl):
+    port = free_port()
+    cluster = {**example_cluster(), "upstream_dns": [],
+               "machine_network": ["192.168.120.0/24", "fd00::/64"]}
+    cluster["nodes"][1].pop("address")
+    cluster["nodes"][1]["addresses"] = ["192.168.120.103", "fd00::3"]
+    records = [f"{cluster['nodes'][1]['name']}.okd.example.com. 60 IN {record}"
+               for record in ("A 10.9.9.9", "AAAA fd00::9")]
+    with Daemon("dnsd", {"listen": [f"127.0.0.1:{port}"], "records": records}, cluster) as d:
+        ctl("init", "--topology", d.cluster_path)
+        ctl.join(d)
+        line(ctl.check("dns", expect=1),
+             "points to 10.9.9.9, fd00::9, not to 192.168.120.103, fd00::3")
 
 
 def test_check_names_a_missing_ptr_and_node(ctl, dnsd):

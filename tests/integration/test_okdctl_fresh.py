@@ -138,6 +138,21 @@ def test_apply_does_what_it_lists_and_then_nothing_is_left_to_do():
     assert "root:root 700 /etc/okd-bastion/private" in host
 
 
+def test_those_whom_a_stub_resolver_asks_become_the_upstreams():
+    """As on Fedora and Ubuntu, where resolv.conf names systemd-resolved's own address."""
+    p = on_a_machine("""
+        printf 'nameserver 127.0.0.53\n' > /etc/resolv.conf
+        mkdir -p /run/systemd/resolve
+        printf '# by systemd-resolved\nnameserver 9.9.9.9\nnameserver 149.112.112.112\n' \
+            > /run/systemd/resolve/resolv.conf
+        okdctl init --name okd --base-domain example.com --bastion 192.168.120.101 \
+            --machine-network 192.168.120.0/24 \
+            --node name=master,role=master,address=192.168.120.103 >&2
+        cat /etc/okd-bastion/cluster.yaml
+        """)
+    assert yaml.safe_load(p.stdout)["upstream_dns"] == ["9.9.9.9", "149.112.112.112"]
+
+
 def test_a_refused_write_leaves_nothing_half_done():
     """The disk is full while init writes: no file is there in part."""
     p = on_a_machine(f"""

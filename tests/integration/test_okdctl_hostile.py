@@ -1,6 +1,8 @@
 """okdctl against what others put before it: texts that command a terminal, daemons that hang,
 trickle or talk nonsense, files that are none."""
 
+import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -110,6 +112,20 @@ def test_nor_do_file_names_and_other_programs(ctl, tmp_path):
     assert "oc: error: ?[31m?]0;x?\n" in p.stderr
 
 
+def test_nor_do_the_keys_of_etcd(ctl, tmp_path):
+    """What cannot be carried over is told, line by line, also where nothing was."""
+    good, bad = b"/skydns/com/example/okd/x", b"/x\033]0;owned\007"
+    value = base64.b64encode(b'{"host":"10.1.1.1"}').decode()
+    dump = tmp_path / "dump"
+    for keys, expect in (([bad, good], 0), ([bad, bad], 1)):
+        dump.write_text(json.dumps({"kvs": [
+            {"key": base64.b64encode(k).decode(), "value": value} for k in keys]}))
+        p = ctl("import", "etcd", dump, expect=expect)
+        assert f'{dump}:1: the key "/x?]0;owned?" is no name' in p.stderr
+        assert "\033" not in p.stderr
+    assert p.stderr.splitlines()[-1].startswith("okdctl: ") and len(p.stderr.splitlines()) == 3
+
+
 # --- daemons ---------------------------------------------------------------------------
 
 
@@ -174,6 +190,19 @@ def test_daemons_that_are_half_dead_are_named_in_time(ctl, broken):
     assert "cannot ask okd-csrd" in p.stderr
     for c in kept:
         c.close()
+
+
+def test_a_daemon_that_takes_nobody_in_is_named(ctl):
+    """Its queue is full: the next one is turned away at once."""
+    folder = ctl.run_dir / "okd-lbd"
+    folder.mkdir()
+    with contextlib.ExitStack() as open_sockets:
+        s = open_sockets.enter_context(socket.socket(socket.AF_UNIX))
+        s.bind(str(folder / "admin.sock"))
+        s.listen(0)
+        waiting = open_sockets.enter_context(socket.socket(socket.AF_UNIX))
+        waiting.connect(str(folder / "admin.sock"))
+        assert "okd-lbd does not answer on" in ctl("lb", "show", expect=69).stderr
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b"\xff\xfe", b"[" * 100000,

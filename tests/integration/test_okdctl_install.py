@@ -2,10 +2,13 @@
 
 import base64
 import hashlib
+import http.server
 import json
 import os
 import stat
 import subprocess
+import textwrap
+import threading
 
 import pytest
 import requests
@@ -163,7 +166,31 @@ def test_image_add_from_a_url_and_without_signature(ctl, ignd, tmp_path):
     ctl("image", "add", image, "--name", "again.raw.xz", "--unsigned")
     assert not os.path.exists(os.path.join(folder, "again.raw.xz.sig"))
     assert "404" in ctl("image", "add", base + "x", expect=1).stderr
+    digest = hashlib.sha256(image.read_bytes()).hexdigest().upper()
+    ctl("image", "add", base, "--name", "again.raw.xz", "--sha256", digest)
     assert not [f for f in os.listdir(folder) if f.startswith(".")]
+
+
+@pytest.mark.parametrize("args", [[], ["--unsigned"]])
+def test_a_signature_that_a_server_does_not_hand_out_is_not_taken_for_none(
+        ctl, ignd, tmp_path, args):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(503 if self.path.endswith(".sig") else 200)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"abc")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/image"
+        p = ctl("image", "add", url, *args, expect=1)
+        assert f"{url}.sig: the server says 503" in p.stderr
+        server.shutdown()
+    assert os.listdir(os.path.join(ignd.state_dir, "install")) == []
 
 
 # --- nodes -----------------------------------------------------------------------------
@@ -210,6 +237,67 @@ def test_node_in_block_style_and_in_one_line(ctl):
     assert "by hand" in ctl("node", "remove", "worker", expect=1).stderr
 
 
+def test_remarks_and_blanks_inside_of_a_node_go_with_it(ctl):
+    """Else its disk would become another node's."""
+    path = ctl.etc / "cluster.yaml"
+    head, _, _ = path.read_text().partition("nodes:")
+    path.write_text(head + textwrap.dedent("""\
+        nodes:
+          - name: master
+            role: master
+            address: 192.168.120.103
+            disk: sda
+          # this one is old
+          - name: worker
+            role: worker
+            address: 192.168.120.104
+
+            # the small disk
+            disk: sdb
+
+          # the end
+        """))
+    before = path.read_text()
+    ctl("node", "add", "name=late,role=worker,address=192.168.120.110")
+    nodes = yaml.safe_load(path.read_text())["nodes"]
+    assert [n["name"] for n in nodes] == ["master", "worker", "late"]
+    assert nodes[1]["disk"] == "sdb" and "disk" not in nodes[2]
+    ctl("node", "remove", "late")
+    assert path.read_text() == before
+    ctl("node", "remove", "worker")
+    nodes = yaml.safe_load(path.read_text())["nodes"]
+    assert [(n["name"], n["disk"]) for n in nodes] == [("master", "sda")]
+    assert path.read_text() == before[:before.index("  - name: worker")] + "\n  # the end\n"
+
+
+def test_a_change_that_would_reach_another_node_is_left_to_a_person(ctl):
+    """The second node's dash stands alone: without its lines, it would be the third's."""
+    path = ctl.etc / "cluster.yaml"
+    head, _, _ = path.read_text().partition("nodes:")
+    path.write_text(head + textwrap.dedent("""\
+        nodes:
+          - {name: master, role: master, address: 192.168.120.103}
+          -
+            name: worker
+            role: worker
+            address: 192.168.120.104
+            disk: sdb
+          - {name: late, role: worker, address: 192.168.120.105}
+        """))
+    before = path.read_text()
+    ctl("node", "remove", "worker", expect=1)
+    assert path.read_text() == before
+
+
+def test_each_change_leaves_a_copy_of_its_own(ctl):
+    """Within one second as well."""
+    before = ctl.file("cluster.yaml")
+    for i in range(3):
+        ctl("node", "add", f"name=w{i},role=worker,address=192.168.120.{110 + i}")
+    copies = [p.read_text() for p in ctl.etc.glob("cluster.yaml.bak-*")]
+    assert len(copies) == 3 and before in copies
+
+
 # --- records ---------------------------------------------------------------------------
 
 
@@ -222,6 +310,8 @@ def test_dns_records_come_and_go(ctl, daemon, tmp_path):
     assert "NXDOMAIN" in ctl("dns", "get", "ntp.okd.example.com", expect=1).stderr
     ctl("dns", "put", "ntp", "A", "192.168.120.5")
     assert ctl("dns", "get", "ntp.okd.example.com").stdout == "192.168.120.5\n"
+    assert ctl("dns", "get", "ntp").stdout == "192.168.120.5\n"
+    assert "the answer is REFUSED" in ctl("dns", "get", "a.example.org", expect=1).stderr
     assert "/skydns/com/example/okd/ntp" in ctl("dns", "ls").stdout
     ctl("dns", "del", "ntp", "A", "192.168.120.5")
     assert "ntp" not in ctl("dns", "ls", "/skydns").stdout
@@ -237,6 +327,32 @@ def test_dns_records_come_and_go(ctl, daemon, tmp_path):
     assert len(json.loads(ctl("dns", "ls", "--json").stdout)) == 2
     ctl("dns", "del", "/skydns/com/example/okd/x")
     ctl("dns", "get", "x.okd.example.com", expect=1)
+
+
+@pytest.mark.parametrize("value", ["not JSON", "7", '"text"', "", "{", b"\xff\xfe"])
+def test_an_import_takes_no_record_away(ctl, daemon, tmp_path, value):
+    """A change without a value would."""
+    daemon("dnsd", {"listen": [f"127.0.0.1:{free_port()}"]})
+    key = "/skydns/com/example/okd/x"
+    value = value if isinstance(value, bytes) else value.encode()
+    dump = tmp_path / "dump"
+    dump.write_bytes(key.encode() + b'\n{"host":"10.1.1.1"}\n')
+    ctl("dns", "import", dump)
+    dump.write_text(json.dumps({"kvs": [{
+        "key": base64.b64encode(key.encode()).decode(),
+        "value": base64.b64encode(value).decode()}]}))
+    ctl("dns", "import", dump, expect=1)
+    assert ctl("dns", "get", "x.okd.example.com").stdout == "10.1.1.1\n"
+
+
+def test_keys_of_any_letters_are_listed(ctl, daemon, tmp_path):
+    daemon("dnsd", {"listen": [f"127.0.0.1:{free_port()}"]})
+    dump = tmp_path / "dump"
+    dump.write_text('/skydns/com/example/okd/a b?c#d/x1\n{"host":"10.1.1.1"}\n'
+                    '/skydns/com/example/okd/a\n{"host":"10.1.1.2"}\n')
+    ctl("dns", "import", dump)
+    found = json.loads(ctl("dns", "ls", "/skydns/com/example/okd/a b?c#d", "--json").stdout)
+    assert [r["value"]["host"] for r in found] == ["10.1.1.1"]
 
 
 # --- the balancer ----------------------------------------------------------------------
@@ -266,6 +382,7 @@ def test_wait_says_when_time_is_up(ctl, lbd):
     assert "cannot be waited for" in ctl("wait", "godot", expect=2).stderr
     assert "is no time" in ctl("wait", "api", "--timeout", "soon", expect=2).stderr
     assert 'has no node "x"' in ctl("wait", "node", "x", expect=1).stderr
+    assert "okdctl wait handover" in ctl("wait", "node", "bootstrap", expect=2).stderr
     assert "okd-csrd does not run" in ctl("wait", "node", "worker", expect=69).stderr
 
 
@@ -451,6 +568,30 @@ def test_registry_verbs(ctl, regd, tmp_path):
     assert "No such file" in ctl("registry", "import", tmp_path / "none", expect=1).stderr
 
 
+def test_an_import_is_over_when_the_command_ends(ctl, regd, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "holds no images that are known" in ctl(
+        "registry", "import", tmp_path / "empty", expect=1).stderr
+    good, bad = Image({"f": os.urandom(1 << 20)}), Image({"f": b"x"})
+    good.write_layout(tmp_path / "good", tag="v1")
+    bad.write_layout(tmp_path / "bad", tag="v1")
+    assert "say which repository" in ctl(
+        "registry", "import", tmp_path / "good", expect=1).stderr
+    out = ctl("registry", "import", tmp_path / "good", "--repository", "a/b").stdout
+    assert "1 manifests and 1 tags are taken over" in out
+    auth = json.loads(ctl.file("pull-secret.json"))["auths"]["registry.okd.example.com:5000"]
+    assert requests.get(f"https://127.0.0.1:{regd.port}/v2/a/b/manifests/v1", timeout=10,
+                        headers={"Authorization": f"Basic {auth['auth']}"},
+                        verify=str(ctl.etc / "registry-ca.crt")).status_code == 200
+    layer = bad.layers[0]
+    name = tmp_path / "bad" / "blobs" / "sha256" / hashlib.sha256(layer).hexdigest()
+    name.write_bytes(b"rot")
+    out = ctl("registry", "import", tmp_path / "bad", "--repository", "a/c", expect=1).stdout
+    assert f"failed: a/c@sha256:{hashlib.sha256(layer).hexdigest()}: its bytes have" in out
+    assert json.loads(ctl("registry", "import", tmp_path / "bad", "--repository", "a/c",
+                          "--json", expect=1).stdout)["running"] is False
+
+
 # --- other programs --------------------------------------------------------------------
 
 
@@ -473,7 +614,10 @@ def test_tune_prints_and_applies(ctl, tmp_path):
 def test_logs_asks_the_journal(ctl, tmp_path):
     fake(ctl, tmp_path, "journalctl", 'echo "$@"\n')
     assert ctl("logs", "ignd", "--node", "worker", "-f").stdout == \
-        "-u okd-ignd.service -f -n 200 OKD_NODE=worker\n"
+        "-u okd-ignd.service -f -n 200 OKD_NODE=worker OKD_NODE=worker.okd.example.com\n"
+    assert ctl("logs", "--node", "worker.okd.example.com").stdout.endswith(
+        " OKD_NODE=worker OKD_NODE=worker.okd.example.com\n")
+    assert ctl("logs", "--node", "x").stdout.endswith(" 200 OKD_NODE=x\n")
     assert ctl("logs").stdout.count("-u") == 5
     assert "there is no daemon" in ctl("logs", "x", expect=2).stderr
 

@@ -118,7 +118,7 @@ def test_it_gives_up_and_says_how_far_it_came(ctl, regd, tmp_path):
 def test_the_count_is_drawn_in_place_on_a_terminal(ctl, regd, tmp_path):
     stand_in(ctl, tmp_path, regd, ALL)
     out = on_terminal(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "mirror", "4.5.0"],
-                      path=ctl.path, stdout=subprocess.DEVNULL)
+                      env={"PATH": ctl.path}, stdout=subprocess.DEVNULL)
     assert b"\r\033[K1 of 3 images\r\033[K2 of 3 images\r\033[K3 of 3 images\r\n" in out, out
 
 

@@ -405,6 +405,15 @@ def test_an_image_under_another_name_than_the_kernel_arguments(ctl):
     assert found["level"] == "NOT YET" and "image add" in found["remedy"]
 
 
+def test_an_image_that_the_daemon_has_not_seen_so_far(ctl, tmp_path):
+    """It looks every few seconds; or it may not read the file."""
+    (ctl.etc / "ignd.yaml").write_text(f"install: {tmp_path}/install\n")
+    write(str(tmp_path / "install"), "coreos.raw.xz", XZ)
+    with images(ctl):
+        found = line(ctl.check("files"), f"{tmp_path}/install/coreos.raw.xz is there, and")
+    assert found["level"] == "NOT YET" and "chmod 0644" in found["remedy"]
+
+
 def waiting(ctl, is_open, why):
     return stand_in(ctl.run_dir, "ignd", ignd={"configs": [], "images": [], "nodes": [
         {"name": "worker", "stage": "Waiting for ignition", "why": why,
@@ -430,6 +439,20 @@ def test_an_ignition_file_that_the_daemon_cannot_read(ctl, folder):
     assert f"chmod 0640 {folder}/worker.ign" in found["remedy"]
     assert "restorecon" in found["remedy"]
     assert line(lines, "master.ign is not published")["level"] == "NOT YET"
+
+
+def test_an_ignition_file_of_which_the_daemon_says_why(ctl, folder):
+    """As it does where it may enter the folder."""
+    configs = [{"name": "worker.ign", "state": "unreadable",
+                "error": "it cannot be read: Permission denied"}]
+    with stand_in(ctl.run_dir, "ignd", ignd={"images": [], "nodes": [], "configs": configs}):
+        found = line(ctl.check("files", expect=1),
+                     f"okd-ignd cannot read {folder}/worker.ign, which is there: it cannot be "
+                     "read: Permission denied")
+        p = ctl("ign", "validate", expect=1)
+        assert "unreadable" in p.stdout and "Permission denied" in p.stdout
+        assert "\033[31;1munreadable" in ctl("status", "--color", "always").stdout
+    assert found["level"] == "FAIL" and "chmod 0640" in found["remedy"]
 
 
 # --- the registry ----------------------------------------------------------------------

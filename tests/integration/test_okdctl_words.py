@@ -1,22 +1,17 @@
 """okdctl's commands and options as four places have them (the program, its help, its manual,
 its completion), and what every command prints with --json."""
 
-import fcntl
 import glob
 import json
 import os
-import pty
 import re
-import signal
-import struct
 import subprocess
-import termios
 
 import pytest
 import yaml
 from csrd_kit import client_csr
 from harness import TOP, free_port
-from test_okdctl import OKDCTL, complete_in_bash
+from test_okdctl import OKDCTL, complete_in_bash, on_terminal
 import test_okdctl_check
 import test_okdctl_install
 from test_okdctl_check import pending, push_release
@@ -263,33 +258,13 @@ def test_what_json_says_was_done(ctl, daemon, tmp_path):
 # --- terminals -------------------------------------------------------------------------
 
 
-def screen(args, rows, columns, until=None, env=None):
-    """What okdctl writes to a terminal of that size; until something is seen, then Ctrl-C."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-    p = subprocess.Popen([OKDCTL, *args], stdin=slave, stdout=slave, stderr=slave,
-                         env={**os.environ, **variant.sanitizer_environment(), **(env or {})})
-    os.close(slave)
-    out = b""
-    while True:
-        try:
-            out += os.read(master, 65536)
-        except OSError:
-            break
-        if until and until in out:
-            until = p.send_signal(signal.SIGINT)
-    assert p.wait() == 0, out
-    os.close(master)
-    return out.decode()
-
-
 def plain(text):
     return re.sub(r"\033\[[0-9;]*[A-Za-z]", "", text).replace("\r", "")
 
 
 def test_a_terminal_of_unknown_size_is_drawn_upon_as_well(ctl):
-    out = screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"], 0, 0,
-                 until=b"\033[J")
+    out = on_terminal(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"],
+                      until=b"\033[J").decode()
     assert out.split("\033[H")[1].startswith("\033[1mDaemons\033[0m\033[K\r\n")
     assert "192.168.120.104" in out and "more lines" not in out
 
@@ -300,8 +275,8 @@ def test_the_screen_that_is_watched_fits_the_terminal(ctl, rows, columns):
     cluster["nodes"] += [{"name": f"w{i}", "role": "worker", "address": f"192.168.120.{120 + i}"}
                          for i in range(20)]
     (ctl.etc / "cluster.yaml").write_text(yaml.safe_dump(cluster))
-    out = screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"], rows,
-                 columns, until=b"\033[J")
+    out = on_terminal(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "status", "--watch"],
+                      (rows, columns), until=b"\033[J").decode()
     first = out.split("\033[H")[1].split("\033[J")[0]
     lines = plain(first).split("\n")
     assert len(lines) <= rows and max(map(len, lines)) <= columns, lines
@@ -316,12 +291,12 @@ def test_the_screen_that_is_watched_fits_the_terminal(ctl, rows, columns):
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_checks_and_help_are_broken_at_words(ctl, columns):
-    out = plain(screen(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "check", "registry"], 24,
-                       columns))
+    out = plain(on_terminal(["--etc", ctl.etc, "--run-dir", ctl.run_dir, "check", "registry"],
+                            (24, columns)).decode())
     assert max(map(len, out.split("\n"))) <= columns
     whole = " ".join(ctl("check", "registry").stdout.split())
     assert " ".join(out.split()) == whole
-    out = screen(["init", "--help"], 24, 80)
+    out = on_terminal(["init", "--help"], (24, 80)).decode()
     rows = out.replace("\r", "").split("Options:\n")[1].split("\n")
     assert max(len(x) for x in rows if "name=...,role=" not in x) <= 80  # one long word
 

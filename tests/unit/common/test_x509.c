@@ -317,6 +317,7 @@ TEST(made_certificates)
 	static const char *const dns[] = { "registry.okd.example.com", NULL };
 	_cleanup_(str_deinit) struct str ca = STR_INIT, ca_key = STR_INIT;
 	_cleanup_(str_deinit) struct str cert = STR_INIT, key = STR_INIT;
+	_cleanup_(str_deinit) struct str other = STR_INIT, other_key = STR_INIT;
 	_cleanup_(x509_certs_freep) struct x509_certs *c = NULL;
 	int64_t now = clock_real_s();
 	struct net_ip ip;
@@ -334,6 +335,16 @@ TEST(made_certificates)
 	CHECK(strstr(err.text, "another certificate"));
 	CHECK(x509_key_matches("x", key.s, &err) == -EBADMSG);
 	CHECK(x509_key_matches(cert.s, "x", &err) == -EBADMSG);
+	CHECK(x509_issued_by(cert.s, ca.s, &err) == 0);
+	CHECK(x509_issued_by("x", ca.s, &err) == -EBADMSG);
+	CHECK(x509_issued_by(cert.s, "x", &err) == -EBADMSG);
+	CHECK(x509_issued_by(cert.s, cert.s, &err) == -EBADMSG);
+	CHECK(strstr(err.text, "another issuer"));
+	CHECK(x509_make_ca(&other, &other_key,
+		  &(struct x509_subject){ .cn = "CA", .o = "okd" }, now - 60,
+		  now + 1000, &err) == 0);
+	CHECK(x509_issued_by(cert.s, other.s, &err) == -EBADMSG);
+	CHECK(strstr(err.text, "another key"));
 
 	/* Text between, and a key, are passed over. */
 	str_addz(&cert, "some words\n");

@@ -110,6 +110,22 @@ TEST(corefile_hosts_and_acl)
 	CHECK(has(&out, "a.example.org. 3600 IN A 10.0.0.1"));
 	CHECK(has(&out, "b.example.org. 3600 IN A 10.0.0.1"));
 	CHECK(has(&out, "allow: [10.0.0.0/8]"));
+	/* The file that CoreDNS reads besides. */
+	CHECK(has(&out, "hosts: [/etc/hosts]\n"));
+	CHECK(convert(import_corefile,
+		  ".:53 {\n hosts /etc/lab.hosts lab.example.org {\n  fd00::1 a\n  ttl "
+		  "60\n"
+		  "  no_reverse\n }\n}\n") == 0);
+	CHECK(has(&out,
+	    "records:\n  - a. 60 IN AAAA fd00::1\nhosts: [/etc/lab.hosts]\n"
+	    "hosts_ttl: 60s\n"));
+	CHECK(has(&notes, "f:2: hosts is for all names"));
+	CHECK(has(&notes, "f:5: \"no_reverse\" is not carried over"));
+	CHECK(convert(import_corefile, ".:53 {\n hosts\n}\n") == 0);
+	CHECK(has(&out, "hosts: [/etc/hosts]\n"));
+	CHECK(convert(import_corefile, ".:53 {\n hosts lab.hosts\n}\n") == 0);
+	CHECK(!strstr(str_get(&out), "hosts:"));
+	CHECK(has(&notes, "whole paths"));
 }
 
 TEST(no_corefile)
@@ -163,6 +179,17 @@ TEST(haproxy_without_checks)
 	CHECK(has(&notes, "f:6: \"acl x src 10.0.0.0/8\" is not carried over"));
 }
 
+TEST(haproxy_weights)
+{
+	CHECK(convert(import_haproxy,
+		  "listen l\n bind :1\n server a 1.2.3.4:5 weight 0\n"
+		  " server b 1.2.3.5:5 weight 256\n server c 1.2.3.6:5 weight 257\n") ==
+	    0);
+	CHECK(has(&out, "{name: a, address: 1.2.3.4:5, check: false, weight: 0}"));
+	CHECK(has(&out, "{name: b, address: 1.2.3.5:5, check: false, weight: 256}"));
+	CHECK(has(&notes, "f:5: \"weight\" of server c is not carried over"));
+}
+
 TEST(no_haproxy)
 {
 	CHECK(convert(import_haproxy, "a b c\n") == -EINVAL);
@@ -176,6 +203,28 @@ TEST(nginx)
 	    "ignition: /usr/share/nginx/html/ignition\n"));
 	CHECK(has(&notes, "f:8: folders are not listed"));
 	CHECK(convert(import_nginx, "a") == -EINVAL);
+	CHECK(convert(import_nginx,
+		  "server { listen 8080; listen 80; listen 80 default_server; }") == 0);
+	CHECK(has(&out, "listen: [\":8080\", \":80\"]\n"));
+}
+
+/* A note bears the number of its pair. */
+TEST(etcd_notes)
+{
+	_cleanup_(str_deinit) struct str text = STR_INIT;
+
+	str_addz(&text,
+	    "/elsewhere\n{}\n"
+	    "/skydns/a/b\n{\"host\":\"no host\"}\n"
+	    "/skydns/a/c\n{\"host\":\"10.0.0.1\"}\n"
+	    "/skydns/a/d\n{\"host\":\"");
+	for (int i = 0; i < 300; i++)
+		str_addc(&text, 'x');
+	str_addz(&text, "\"}\n");
+	CHECK(convert(import_etcd, str_get(&text)) == 0);
+	CHECK(has(&notes, "f:1: the key \"/elsewhere\" is no name"));
+	CHECK(has(&notes, "f:2: \"no host\" of b.a. is no host"));
+	CHECK(has(&notes, "f:4: the host of /skydns/a/d is too long"));
 }
 
 TEST(etcd)
