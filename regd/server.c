@@ -16,6 +16,7 @@
 #include "regd/call.h"
 #include "regd/certs.h"
 #include "regd/event.h"
+#include "regd/manifest.h"
 #include "regd/proxy.h"
 #include "regd/regd.h"
 #include "regd/reply.h"
@@ -332,6 +333,8 @@ int server_reload(struct server *s, const struct conf *conf, struct err *err)
 		.connections = (unsigned)conf->connections,
 		.per_address = (unsigned)conf->per_address,
 		.head_bytes = HEAD_BYTES,
+		/* Who sends a manifest that is too large shall hear so. */
+		.drop_bytes = 2 * MANIFEST_MAX,
 	};
 	struct bindings b = { 0 };
 	int r;
