@@ -637,6 +637,28 @@ static bool same_servers(
 	    memcmp(a->servers, b->servers, a->n_servers * sizeof(a->servers[0])) == 0;
 }
 
+static const struct forward_server *server_at(
+    const struct forward_settings *s, size_t i)
+{
+	return s && i < s->n_servers ? &s->servers[i] : NULL;
+}
+
+/* Counted is by place: what was counted for one server is not another's. */
+static void forget_counts(struct forward *f, const struct forward_settings *next)
+{
+	for (size_t i = 0; i < FORWARD_SERVERS; i++) {
+		const struct forward_server *a = server_at(f->settings, i),
+					    *b = server_at(next, i);
+		struct counter *counters[] = { &f->stats->upstream_requests[i],
+			&f->stats->upstream_failed[i] };
+
+		if (a && b && memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(counters); k++)
+			counter_add(counters[k], -counter_get(counters[k]));
+	}
+}
+
 /* What is on its way starts anew with other upstreams. */
 static void ask_anew(struct forward *f)
 {
@@ -672,6 +694,7 @@ void forward_configure(struct forward *f, const struct forward_settings *s)
 		for (size_t i = 0; i < f->n_upstreams; i++)
 			upstream_deinit(&f->upstreams[i]);
 		cache_clear(f->cache);
+		forget_counts(f, s);
 	}
 	f->settings = s;
 	cache_limit(f->cache, s->cache_bytes, s->stale_ms);

@@ -449,6 +449,9 @@ def test_reload_to_another_upstream(daemon, upstream):
     assert texts(udp(p, query("www.example.org"))) == ["10.0.0.1"]
     d.reload({"listen": [f"{HOST}:{p}"], "forward": {"to": [b.address]}})
     assert texts(udp(p, query("www.example.org"))) == ["10.0.0.2"]
+    # What one was asked is not counted as the other's.
+    assert {k: v for k, v in d.metrics().items() if k.startswith("coredns_proxy_requests")} == {
+        'coredns_proxy_requests_total{proxy_name="forward",to="%s"}' % b.address: 1}
 
 
 @pytest.mark.parametrize("rotate", [True, False])
