@@ -108,11 +108,20 @@ void attempt_end(struct question *x)
 	list_remove(&x->attempt);
 }
 
+static void case_missed(struct upstream *u)
+{
+	if (++u->case_misses >= CASE_MISSES)
+		u->plain_case = true;
+}
+
 void attempt_failed(struct question *x)
 {
 	struct upstream *u = x->upstream;
 
 	attempt_end(x);
+	/* It has no TCP to be asked again over. */
+	if (x->miscased)
+		case_missed(u);
 	if (!x->probe)
 		upstream_ill(u);
 	question_retry(x);
@@ -146,8 +155,8 @@ static void on_stream_message(void *arg, uint8_t *msg, size_t n)
 			continue;
 		/* Over a connection nobody forges: the case may be anything, and what
 		 * is marked as cut off is all there is. */
-		if (c == ANSWER_CASE && ++u->case_misses >= CASE_MISSES)
-			u->plain_case = true;
+		if (c == ANSWER_CASE)
+			case_missed(u);
 		attempt_end(x);
 		upstream_well(u);
 		question_reply(x, msg, n);
@@ -198,6 +207,7 @@ static void take_reply(struct question *x, uint8_t *msg, size_t n)
 			attempt_failed(x);
 		return;
 	case ANSWER_CASE:
+		x->miscased = true;
 		break;
 	case ANSWER_WRONG:
 		counter_add(&u->forward->stats->forward_wrong, 1);
@@ -313,6 +323,7 @@ static struct upstream *pick(struct question *x)
 static bool send_to(struct question *x, struct upstream *u)
 {
 	x->upstream = u;
+	x->miscased = false;
 	x->tried |= 1u << u->index;
 	x->attempts++;
 	if (!x->probe)

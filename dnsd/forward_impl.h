@@ -46,6 +46,7 @@ struct question {
 	uint32_t tried; /* set of upstreams */
 	bool probe;     /* of an upstream that is down; nobody waits */
 	bool stale;     /* who waits was served from what is beyond its time */
+	bool miscased;  /* the attempt brought a reply in another case */
 	uint16_t sent_len;
 	int fd; /* -1 unless over UDP */
 	struct event ev;

@@ -269,6 +269,22 @@ def test_an_upstream_that_does_not_echo_the_case(daemon, upstream):
     assert protos[:2] == ["udp", "tcp"] and protos[-2:] == ["udp", "udp"]
 
 
+def test_an_upstream_that_does_not_echo_the_case_and_has_no_tcp(daemon, upstream):
+    def behave(q, proto):
+        if proto == "tcp":
+            return None
+        wire = bytearray(reply(q, "www.example.org. 60 IN A 10.0.0.1").to_wire())
+        length = len(str(q.question[0].name)) + 1
+        wire[12:12 + length] = bytes(wire[12:12 + length]).lower()
+        return bytes(wire)
+
+    u = upstream(behave)
+    _, p = serve(daemon, u, forward={"attempt": "200ms"})
+    for i in range(6):
+        assert rcode(udp(p, query(f"long-name-with-letters-{i}.example.org"))) == "NOERROR"
+    assert [proto for _, proto in u.seen][-4:] == 4 * ["udp"]
+
+
 def malformed(q):
     """The counts promise more than there is."""
     wire = bytearray(reply(q, "www.example.org. 60 IN A 10.0.0.1").to_wire())
