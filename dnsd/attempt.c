@@ -365,8 +365,16 @@ static void probe(struct upstream *u, const struct answer_question *q)
 	u->probing = true;
 	if (!send_to(x, u)) {
 		u->probing = false;
+		attempt_unanswered(x);
 		question_free(x);
 	}
+}
+
+void attempt_unanswered(const struct question *x)
+{
+	if (x->q.type == DNS_HINFO && x->upstream)
+		__atomic_fetch_and(&x->forward->settings->loop->asked,
+		    ~(1u << x->upstream->index), __ATOMIC_RELAXED);
 }
 
 void attempt_loop_name(const struct forward *f, unsigned i, struct name_buf *name)
@@ -399,6 +407,7 @@ void attempt_find_loops(struct forward *f)
 void attempt_probe(struct forward *f)
 {
 	uint64_t now = loop_now_ms(f->loop);
+	bool any = false;
 
 	for (size_t i = 0; i < f->n_upstreams; i++) {
 		struct answer_question q = { .type = DNS_NS };
@@ -409,7 +418,11 @@ void attempt_probe(struct forward *f)
 			continue;
 		u->probe_ms = now;
 		probe(u, &q);
+		any = true;
 	}
+	/* One that was not there when it was asked, or is silent because it asks us. */
+	if (any)
+		attempt_find_loops(f);
 }
 
 void upstream_init(struct upstream *u, struct forward *f, unsigned index)

@@ -188,6 +188,8 @@ static void question_fail(struct question *x, unsigned rcode)
 {
 	struct answer *a;
 
+	if (x->probe)
+		attempt_unanswered(x);
 	if (x->probe || serve_stale(x)) {
 		question_free(x);
 		return;
@@ -204,7 +206,7 @@ static void question_fail(struct question *x, unsigned rcode)
 void question_retry(struct question *x)
 {
 	if (x->probe)
-		question_free(x);
+		question_fail(x, DNS_SERVFAIL);
 	else if (!attempt_next(x))
 		question_fail(x, DNS_SERVFAIL);
 }

@@ -64,8 +64,8 @@ struct forward_settings {
 };
 
 /*
- * Finding loops: each server is asked once for a name that nobody else can know, and one that
- * asks us for it in turn is not asked any more, until other settings come.  Shared by the
+ * Finding loops: each server is asked for a name that nobody else can know, until it answers,
+ * and one that asks us for it in turn is not asked any more, until other settings come.  Shared by the
  * workers, by atomics alone.
  */
 struct forward_loop {

@@ -88,6 +88,8 @@ void attempt_failed(struct question *x);
 void attempt_loop_name(const struct forward *f, unsigned i, struct name_buf *name);
 /* Asks the servers that no worker has asked yet. */
 void attempt_find_loops(struct forward *f);
+/* A probe came to nothing: whether there is a loop is still to be asked. */
+void attempt_unanswered(const struct question *x);
 /* Sends `. NS` to those that are down. */
 void attempt_probe(struct forward *f);
 void upstream_init(struct upstream *u, struct forward *f, unsigned index);
