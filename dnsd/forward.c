@@ -91,9 +91,16 @@ void question_free(struct question *x)
 
 /* --- who waits ---------------------------------------------------------- */
 
-static void waiter_end(struct forward_waiter *w, const uint8_t *msg, size_t n)
+static void waiter_remove(struct forward_waiter *w)
 {
 	list_remove(&w->link);
+	if (w->counted)
+		TAKE(w->counted)->n_waiters--;
+}
+
+static void waiter_end(struct forward_waiter *w, const uint8_t *msg, size_t n)
+{
+	waiter_remove(w);
 	w->reply(w, msg, n);
 }
 
@@ -129,7 +136,7 @@ static void reply_none(struct question *x)
 
 void forward_forget(struct forward_waiter *w)
 {
-	list_remove(&w->link);
+	waiter_remove(w);
 	if (w->glue)
 		glue_free(w->glue);
 }
@@ -428,7 +435,8 @@ bool forward_may_ask(struct forward *f, const struct answer_question *aq)
 {
 	if (is_excepted(f->settings, &aq->name))
 		return false;
-	if (f->questions.n < f->settings->max_concurrent || question_find(f, aq))
+	if (f->n_waiters < (size_t)f->settings->max_concurrent * FORWARD_WAITERS &&
+	    (f->questions.n < f->settings->max_concurrent || question_find(f, aq)))
 		return true;
 	counter_add(&f->stats->forward_rejected, 1);
 	return false;
@@ -527,6 +535,7 @@ static int waiter_init(
 	w->q = *q;
 	w->tcp = tcp;
 	w->glue = NULL;
+	w->counted = NULL;
 	list_init(&w->link);
 	return 0;
 }
@@ -568,8 +577,11 @@ int forward_wait(struct forward *f, struct forward_waiter *w, const struct query
 	} else {
 		set_question(&aq, q, start);
 		r = question_ask(&x, f, &aq);
-		if (r == 0)
+		if (r == 0) {
 			list_append(&x->waiters, &w->link);
+			w->counted = f;
+			f->n_waiters++;
+		}
 	}
 	if (r < 0)
 		free(w->head);

@@ -60,7 +60,8 @@ struct forward {
 	struct cache *cache;
 	struct upstream upstreams[FORWARD_SERVERS];
 	size_t n_upstreams;
-	unsigned turn; /* of round robin */
+	unsigned turn;    /* of round robin */
+	size_t n_waiters; /* of all questions */
 	struct htable questions;
 	struct list_link attempts;
 	struct list_link glued; /* replies of ours that wait for addresses */
