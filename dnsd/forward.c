@@ -553,8 +553,9 @@ int question_ask(
 		if (r < 0)
 			return r;
 	}
-	/* When nobody can be asked at all, the next tick says so. */
-	if (!x->attempts && !attempt_next(x)) {
+	/* When nobody can be asked at all, the next tick says so, to all who have come until
+	 * then. */
+	if (!x->attempts && list_empty(&x->attempt) && !attempt_next(x)) {
 		x->upstream = &f->upstreams[0];
 		x->started_ms -= MIN(x->started_ms, f->settings->timeout_ms);
 		list_append(&f->attempts, &x->attempt);
