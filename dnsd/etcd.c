@@ -192,7 +192,7 @@ void etcd_stop(struct etcd *e)
 	if (e->holding) {
 		e->holding = false;
 		e->stale = true;
-		catalog_hold(e->catalog, false);
+		catalog_hold(e->catalog, e->now.tree, false);
 	}
 }
 
@@ -335,7 +335,7 @@ static void finish_list(struct etcd *e)
 	e->compare = false;
 	e->compared_ms = e->listed_ms = loop_now_ms(e->loop);
 	e->holding = false;
-	catalog_hold(e->catalog, false);
+	catalog_hold(e->catalog, e->now.tree, false);
 	catalog_flush(e->catalog);
 	batch_write(e);
 	log_info("etcd: %zu keys of %s at revision %lld%s", etcd_count_keys(e),
@@ -411,7 +411,7 @@ static void start_list(struct etcd *e)
 	etcd_leases_deinit(&e->leases);
 	etcd_leases_init(&e->leases);
 	e->holding = true;
-	catalog_hold(e->catalog, true);
+	catalog_hold(e->catalog, e->now.tree, true);
 	e->batch = kv_batch_free(e->batch);
 	e->unsaved = false;
 	batch_new(e, KV_FIRST);

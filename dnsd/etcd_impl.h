@@ -48,7 +48,7 @@ struct etcd {
 	struct event retry, check;
 	unsigned retry_ms;
 	bool stale;   /* a list is needed */
-	bool holding; /* the catalog, during a list */
+	bool holding; /* our tree in the catalog, during a list */
 	bool trouble; /* was logged */
 	int64_t cluster_id, revision, list_revision;
 	/* What was known when the check was sent, and whether it compares; the next one. */
