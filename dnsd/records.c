@@ -286,13 +286,18 @@ static bool has_rdata(const struct zone_rrset *s, const struct zone_rdata *d)
 	return false;
 }
 
+static bool is_skydns(uint8_t rank)
+{
+	return rank == RECORDS_STORE || rank == RECORDS_ETCD;
+}
+
 /* The sorted records a[0..n) are of one name: fills b's sets and returns their number.
- */
+ * What others keep for us is not ours to refuse: of too many, the first count. */
 static size_t merge(
     const struct records *r, const struct record *a, size_t n, struct build *b)
 {
 	struct zone_rdata *free_rdata = b->rdata;
-	size_t n_sets = 0;
+	size_t n_sets = 0, size = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct zone_rdata d = { rdata_of(r, &a[i]), a[i].rdata_len };
@@ -304,19 +309,19 @@ static size_t merge(
 			s = &b->sets[n_sets];
 			*s = (struct zone_rrset){ a[i].type, ttl, 0, free_rdata };
 			b->ranks[n_sets++] = a[i].rank;
+			size = 0;
 		}
 		if (a[i].rank != b->ranks[n_sets - 1] || has_rdata(s, &d))
 			continue;
+		if (is_skydns(a[i].rank) &&
+		    size + ZONE_RECORD_HEAD + d.n > ZONE_SET_MAX)
+			continue;
+		size += ZONE_RECORD_HEAD + d.n;
 		*free_rdata++ = d;
 		s->n++;
 		s->ttl = MIN(s->ttl, a[i].ttl);
 	}
 	return n_sets;
-}
-
-static bool is_skydns(uint8_t rank)
-{
-	return rank == RECORDS_STORE || rank == RECORDS_ETCD;
 }
 
 /* A CNAME stands alone (RFC 2181, 10.1): the better rank decides which of the two goes.
