@@ -21,6 +21,7 @@ struct row {
 	struct hnode node;
 	char *value;
 	size_t n_key, n_value;
+	uint32_t generation; /* of the last look that found it */
 	char key[];
 };
 
@@ -30,10 +31,11 @@ struct store {
 	struct kvfile *file;
 	struct htable rows;
 	char *origin;
+	uint32_t generation;      /* of looks */
 	struct list_link changes; /* on their way to the disk */
 };
 
-/* A request that waits for the disk. */
+/* A request that waits for the disk; or a look. */
 struct change {
 	struct list_link link;
 	struct store *store;
@@ -153,7 +155,8 @@ static void on_written(struct kv_batch *b)
 }
 
 /* Sends a checked batch on its way; takes it. */
-static int submit(struct store *s, struct http_req *r, struct kv_batch *b)
+static int send_batch(struct store *s, struct http_req *r, struct kv_batch *b,
+    void (*done)(struct kv_batch *b))
 {
 	struct change *ch = calloc(1, sizeof(*ch));
 
@@ -165,10 +168,93 @@ static int submit(struct store *s, struct http_req *r, struct kv_batch *b)
 	ch->req = r;
 	list_append(&s->changes, &ch->link);
 	b->arg = ch;
-	b->done = on_written;
-	http_req_on_end(r, on_req_end, ch);
+	b->done = done;
+	if (r)
+		http_req_on_end(r, on_req_end, ch);
 	kvfile_write(s->file, b);
 	return 0;
+}
+
+static int submit(struct store *s, struct http_req *r, struct kv_batch *b)
+{
+	return send_batch(s, r, b, on_written);
+}
+
+/* What there is of an operation's key, if it is as that says. */
+static struct row *row_same(const struct store *s, const struct kv_op *op)
+{
+	struct row *w = row_find(s, op->key, op->n_key);
+
+	return w && w->n_value == op->n_value &&
+		memcmp(w->value, op->value, op->n_value) == 0
+	    ? w
+	    : NULL;
+}
+
+/* The file's rows take the place of ours, which may be older.  Changes of our own come to
+ * us in their order, those before the look and those behind it. */
+static void adopt(struct store *s, const struct kv_batch *b)
+{
+	s->generation++;
+	for (size_t i = 0; i < b->n; i++) {
+		const struct kv_op *op = &b->ops[i];
+		struct row *w = row_same(s, op);
+
+		if (!w) {
+			apply(s, op->key, op->n_key, op->value, op->n_value);
+			w = row_same(s, op);
+		}
+		if (w)
+			w->generation = s->generation;
+	}
+	htable_for_each (h, &s->rows) {
+		struct row *w = CONTAINER_OF(h, struct row, node);
+		int r;
+
+		if (w->generation == s->generation)
+			continue;
+		r = skydns_put(s->tree, w->key, w->n_key, NULL, 0, 0, NULL);
+		(void)r;
+		row_remove(s, w);
+	}
+	catalog_flush(s->catalog);
+}
+
+static void on_looked(struct kv_batch *b)
+{
+	struct change *ch = b->arg;
+
+	if (ch->store && b->result > 0)
+		adopt(ch->store, b);
+	list_remove(&ch->link);
+	free(ch);
+	kv_batch_free(b);
+}
+
+void store_look(struct store *s)
+{
+	struct kv_batch *b;
+	int r = kv_batch_new(&b);
+
+	if (r < 0)
+		return;
+	b->part = KV_LOOK;
+	/* Without memory there is another look. */
+	r = send_batch(s, NULL, b, on_looked);
+	(void)r;
+}
+
+static bool is_utf8(const char *p, size_t n)
+{
+	uint32_t c;
+	size_t len;
+
+	for (; n; p += len, n -= len) {
+		len = utf8_decode(p, n, &c);
+		if (!len)
+			return false;
+	}
+	return true;
 }
 
 /* One change into a batch, checked. */

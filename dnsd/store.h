@@ -34,4 +34,7 @@ DEFINE_FREEP(store)
 void store_set_origin(struct store *s, const char *origin);
 /* A handler of the admin socket for all of the above. */
 int store_request(struct store *s, struct http_req *r);
+/* Takes over what another process wrote to the file: a predecessor that finishes changes
+ * during an upgrade in place. */
+void store_look(struct store *s);
 size_t store_count(const struct store *s);

@@ -3,9 +3,12 @@
 import pytest
 import dnsd
 from dnsd import HOST, query, rcode, texts, udp
-from harness import free_port
+from harness import free_port, wait_until
+import stallready
+import variant
 
 offline_daemon = dnsd.offline_daemon
+stall = stallready.stall
 
 D = "/v1/records/skydns/com/example/okd"
 
@@ -218,3 +221,22 @@ def test_a_changed_store_says_when_it_takes_effect(served):
     d.reload({"listen": [f"{HOST}:{p}"], "store": {"path": "/other"}, "forward": {"to": []}})
     d.log_contains("store: takes effect at the next start or upgrade", since=since)
     assert ask(p, "kept.okd.example.com") == ["10.0.0.1"]
+
+
+@pytest.mark.skipif(variant.NAME != "release", reason="preloads a library")
+def test_a_successor_knows_what_was_changed_while_it_started(daemon, stall):
+    p = free_port()
+    d = daemon("dnsd", {"listen": [f"{HOST}:{p}"]}, env=stall.env)
+    put(d, f"{D}/kept", {"host": "10.0.0.1"})
+    put(d, f"{D}/gone", {"host": "10.0.0.1"})
+    put(d, f"{D}/other", {"host": "10.0.0.1"})
+    with stall.upgrade(d):
+        put(d, f"{D}/new", {"host": "10.0.0.2"})
+        put(d, f"{D}/other", {"host": "10.0.0.3"})
+        assert d.admin(f"{D}/gone", "DELETE").status == 204
+    wait_until(lambda: ask(p, "new.okd.example.com") == ["10.0.0.2"], timeout=20, what="it")
+    assert ask(p, "kept.okd.example.com") == ["10.0.0.1"]
+    assert ask(p, "other.okd.example.com") == ["10.0.0.3"]
+    assert rcode(udp(p, query("gone.okd.example.com"))) == "NXDOMAIN"
+    keys = [r["key"] for r in d.admin("/v1/records/").json()["records"]]
+    assert [k.rsplit("/", 1)[1] for k in keys] == ["kept", "new", "other"]
