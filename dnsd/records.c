@@ -203,6 +203,49 @@ int records_add_line(struct records *r, enum records_rank rank, const char *line
 	return add_rr(r, rank, line, rr, e);
 }
 
+/* The record of a line whose owner is the root. */
+static ldns_rr *rr_of(const char *rest, const char *origin, uint32_t ttl)
+{
+	_cleanup_(rdf_freep) ldns_rdf *at = ldns_dname_new_frm_str(origin);
+	_cleanup_(str_deinit) struct str line = STR_INIT;
+	ldns_rr *rr = NULL;
+
+	str_addf(&line, ". %s", rest);
+	if (!at || str_err(&line) < 0 ||
+	    ldns_rr_new_frm_str(&rr, str_get(&line), ttl, at, NULL) != LDNS_STATUS_OK)
+		return NULL;
+	return rr;
+}
+
+static void text_freep(char **p)
+{
+	free(*p);
+}
+
+int records_whole_rest(const char *rest, const char *origin, uint32_t default_ttl,
+    struct str *out, struct err *e)
+{
+	_cleanup_(rr_freep) ldns_rr *whole = rr_of(rest, ".", default_ttl),
+				    *below = rr_of(rest, origin, default_ttl);
+	_cleanup_(text_freep) char *text = NULL;
+	const char *from;
+
+	/* Whoever takes the rest as it is says what is wrong with it. */
+	if (!whole)
+		return 0;
+	if (!below)
+		return bad_line(e, rest, "a name in it is too long");
+	if (ldns_rr_compare(whole, below) == 0)
+		return 0;
+	text = ldns_rr2str(below);
+	from = text ? strpbrk(text, " \t") : NULL;
+	if (!from)
+		return err_set(e, -ENOMEM, "out of memory");
+	from += strspn(from, " \t");
+	str_add(out, from, strcspn(from, "\n"));
+	return str_err(out);
+}
+
 int records_add_file(struct records *r, enum records_rank rank, const char *path,
     const char *origin, uint32_t default_ttl, struct err *e)
 {

@@ -18,6 +18,7 @@
 #include "dnsd/records.h"
 
 #define SKYDNS_UNION 1000
+#define SKYDNS_TTL 300 /* of values that tell none */
 
 /* What a name is to the zones. */
 enum skydns_place {
