@@ -98,7 +98,7 @@ static void on_row(
  * list. */
 static bool batch_new(struct etcd *e, enum kv_part part)
 {
-	e->unsaved = e->unsaved || kv_batch_new(&e->batch) < 0;
+	e->unsaved = e->unsaved || !e->file || kv_batch_new(&e->batch) < 0;
 	if (!e->unsaved)
 		e->batch->part = part;
 	return !e->unsaved;
@@ -635,6 +635,7 @@ int etcd_new(struct etcd **ret, struct loop *l, struct catalog *c,
 	e->loop = l;
 	e->catalog = c;
 	e->http = http;
+	e->home = home;
 	e->retry_ms = RETRY_MIN_MS;
 	etcd_bad_init(&e->bad);
 	etcd_leases_init(&e->leases);
@@ -644,7 +645,8 @@ int etcd_new(struct etcd **ret, struct loop *l, struct catalog *c,
 	if (r < 0)
 		return err_set(err, r, "out of memory");
 	skydns_set_zones(e->now.tree, TAKE(e->now.zones), e->now.n_zones);
-	r = kvfile_open(&e->file, home, file, false, on_row, e, err);
+	if (file)
+		r = kvfile_open(&e->file, home, file, false, on_row, e, err);
 	if (r < 0)
 		return r;
 	if (e->revision)

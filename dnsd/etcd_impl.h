@@ -38,7 +38,8 @@ struct etcd {
 	struct loop *loop;
 	struct catalog *catalog;
 	struct http_client *http;
-	struct kvfile *file;
+	struct mailbox *home;
+	struct kvfile *file;           /* NULL: none yet */
 	struct etcd_source now, other; /* the one in force; another during a change */
 	bool prepared, swapped;
 	enum etcd_state state;

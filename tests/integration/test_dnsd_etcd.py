@@ -371,6 +371,51 @@ def test_several_clusters(daemon, etcd):
     assert "etcd" not in d.status()["dnsd"]
 
 
+def test_clusters_are_known_wherever_they_stand(daemon, etcd):
+    """What was known of one that is out of reach stays when others go or change places."""
+    a, b = etcd(), etcd()
+    a.put(f"{D}/one", '{"host":"10.0.0.1"}')
+    b.put(f"{D}/two", '{"host":"10.0.0.2"}')
+    p = free_port()
+    first, second = {"endpoints": a.urls}, {"endpoints": b.urls}
+    config = {"listen": [f"{HOST}:{p}"], "forward": {"to": []}, "etcd": [first, second]}
+    d = daemon("dnsd", config, check_fds=False)
+    comes(p, "one.okd.example.com", ["10.0.0.1"])
+    comes(p, "two.okd.example.com", ["10.0.0.2"])
+    b.stop()
+    d.reload({**config, "etcd": [second, first]})
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    assert ask(p, "one.okd.example.com") == ["10.0.0.1"]
+    # A reload that fails changes nothing.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind((HOST, 0))
+        at = f"{HOST}:{taken.getsockname()[1]}"
+        d.write_config({**config, "listen": [f"{HOST}:{p}", at], "etcd": [first]})
+        since = d.log_position()
+        d.signal(signal.SIGHUP)
+        d.log_contains("is held by another program", since=since)
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    d.reload({**config, "etcd": [second]})
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    assert rcode(udp(p, query("one.okd.example.com"))) == "NXDOMAIN"
+    d.reload(config)
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    comes(p, "one.okd.example.com", ["10.0.0.1"])
+    # Each has its own file again.
+    wait_until(lambda: [s["state"] for s in d.status()["dnsd"]["etcd"]][0] == "watching",
+               what="the first")
+    b.start()
+    b.put(f"{D}/two", '{"host":"10.0.0.3"}')
+    comes(p, "two.okd.example.com", ["10.0.0.3"])
+    d.stop()
+    a.stop()
+    b.stop()
+    d.start()
+    assert ask(p, "one.okd.example.com") == ["10.0.0.1"]
+    assert ask(p, "two.okd.example.com") == ["10.0.0.3"]
+    assert [s["keys"] for s in d.status()["dnsd"]["etcd"]] == [1, 1]
+
+
 def test_other_endpoints_of_a_cluster_leave_no_gap(daemon, etcd):
     e = etcd(2)
     e.put(f"{D}/which", '{"host":"10.0.0.1"}')
