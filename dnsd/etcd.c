@@ -150,7 +150,7 @@ int etcd_request(struct etcd *e, struct http_transfer **ret, const char *path,
 	while (url.len && url.s[url.len - 1] == '/')
 		url.s[--url.len] = '\0';
 	str_addf(&url, "%s%s", apis[e->api], path);
-	if (e->token) {
+	if (e->token && *e->token) {
 		str_addf(&auth, "Authorization: %s", e->token);
 		headers[1] = str_get(&auth);
 	}
@@ -209,18 +209,42 @@ void etcd_fail(struct etcd *e, const char *why)
 	e->retry_ms = MIN(2 * e->retry_ms, (unsigned)RETRY_MAX_MS);
 }
 
+/* What a reply says, as JSON; NULL: nothing. */
+static json_t *body_of(struct http_transfer *t, int result)
+{
+	const struct str *body = result >= 0 ? http_transfer_body(t) : NULL;
+	json_t *root = NULL;
+
+	if (!body ||
+	    json_load_limited(&root, NULL, str_get(body), body->len, 0, NULL) < 0)
+		return NULL;
+	return root;
+}
+
+/* A token that is not good any more: its time is over, its member began anew, users or
+ * roles were changed since it was given, or none was given and users are switched on. */
+static bool is_token_refused(const struct etcd *e, int result, const char *message)
+{
+	static const char *const words[] = { "token", "revision of auth store is old",
+		"user name is empty" };
+
+	for (size_t i = 0; message && i < ARRAY_SIZE(words); i++)
+		if (strstr(message, words[i]))
+			return e->token;
+	return e->token && result == 401;
+}
+
 bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result)
 {
 	_cleanup_(json_freep) json_t *root = NULL;
-	const struct str *body = result >= 0 ? http_transfer_body(t) : NULL;
-	const char *message = NULL;
+	const char *message;
+	bool proven = e->proven;
 	char why[256];
 
 	if (result == 200)
 		return false;
-	if (body &&
-	    json_load_limited(&root, NULL, str_get(body), body->len, 0, NULL) == 0)
-		message = json_str(root, "message");
+	root = body_of(t, result);
+	message = json_str(root, "message");
 	if (result == 404 && e->api + 1 < ARRAY_SIZE(apis)) {
 		e->api++;
 		etcd_stop(e);
@@ -233,11 +257,15 @@ bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result)
 		etcd_after(e, 0);
 		return true;
 	}
-	if (e->token && (result == 401 || (message && strstr(message, "token")))) {
+	if (is_token_refused(e, result, message)) {
 		free(TAKE(e->token));
-		etcd_stop(e);
-		etcd_after(e, RETRY_MIN_MS);
-		return true;
+		e->proven = false;
+		/* One that was never good is a failure like others. */
+		if (proven) {
+			etcd_stop(e);
+			etcd_after(e, RETRY_MIN_MS);
+			return true;
+		}
 	}
 	if (result < 0)
 		snprintf(why, sizeof(why), "%s", http_transfer_why(t));
@@ -260,6 +288,7 @@ void etcd_take_range(struct etcd *e, struct http_transfer *t, int result,
 	e->request = NULL;
 	if (etcd_handle_status(e, t, result))
 		return;
+	e->proven = true;
 	body = http_transfer_body(t);
 	if (etcd_reply_range(&p, str_get(body), body->len, &why) < 0)
 		etcd_fail(e, why.text);
@@ -272,18 +301,18 @@ void etcd_take_range(struct etcd *e, struct http_transfer *t, int result,
 
 static void on_auth(struct http_transfer *t, int result, void *arg)
 {
-	_cleanup_(json_freep) json_t *root = NULL;
+	_cleanup_(json_freep) json_t *root = body_of(t, result);
+	const char *message = json_str(root, "message"), *token;
 	struct etcd *e = arg;
-	const struct str *body;
-	const char *token;
 
 	e->request = NULL;
-	if (etcd_handle_status(e, t, result))
+	/* As etcd's own client has it. */
+	if (message && strstr(message, "authentication is not enabled"))
+		token = "";
+	else if (etcd_handle_status(e, t, result))
 		return;
-	body = http_transfer_body(t);
-	token = json_load_limited(&root, NULL, str_get(body), body->len, 0, NULL) == 0
-	    ? json_str(root, "token")
-	    : NULL;
+	else
+		token = json_str(root, "token");
 	if (!token || strpbrk(token, "\r\n")) {
 		etcd_fail(e, "etcd gives no token");
 		return;

@@ -44,7 +44,8 @@ struct etcd {
 	bool prepared, swapped;
 	enum etcd_state state;
 	unsigned endpoint, api;
-	char *token;
+	char *token; /* empty: none is needed */
+	bool proven; /* it was good for something */
 	struct http_transfer *request, *watch;
 	struct event retry, check;
 	unsigned retry_ms;
