@@ -1,9 +1,12 @@
 /*
  * Following an etcd cluster: see etcd.h.
  *
- *   begin -> (AUTH ->) LIST -> WATCH        the first time, and when a gap is possible
- *   begin -> (AUTH ->) CHECK -> WATCH       after a lost connection
+ *   begin -> (AUTH ->) CHECK -> LIST -> WATCH   the first time, and when a gap is possible
+ *   begin -> (AUTH ->) CHECK -> WATCH           after a lost connection
  *   WATCH: once in a while a CHECK beside it, some of which compare the keys
+ *
+ * The CHECK before a list finds out soon whether a member answers at all: a list may take
+ * its time.
  *
  * Whatever fails leads to etcd_fail(), which goes on to the next endpoint after a pause.
  */
@@ -27,6 +30,7 @@
 #define PAGE_MAX (64 << 20)
 #define LINE_MAX_BYTES (64 << 20)
 #define LIST_TIMEOUT_MS 30000
+#define AUTH_TIMEOUT_MS 5000 /* a password is hashed on purpose slowly */
 /* With what a connection attempt repeats within CHECK_TIMEOUT_MS, somebody knocks every
  * second and a half. */
 #define RETRY_MAX_MS 500
@@ -34,7 +38,6 @@
 
 static const char *const apis[] = { "/v3", "/v3beta", "/v3alpha" };
 
-static void start_list(struct etcd *e);
 static void ask_leases(struct etcd *e);
 
 const char *etcd_endpoint(const struct etcd *e)
@@ -84,11 +87,14 @@ static void on_row(
     void *arg, const char *key, size_t n_key, const char *value, size_t n_value)
 {
 	struct etcd *e = arg;
+	size_t n = strlen(e->now.prefix);
 	long long cluster, revision;
 
-	if (n_key && key[0] == '/')
-		set_key(e, key, n_key, value, n_value);
-	else if (sscanf(value, "%lld %lld", &cluster, &revision) == 2) {
+	/* Keys of another path are from before the settings changed. */
+	if (n_key && key[0] == '/') {
+		if (n_key >= n && memcmp(key, e->now.prefix, n) == 0)
+			set_key(e, key, n_key, value, n_value);
+	} else if (sscanf(value, "%lld %lld", &cluster, &revision) == 2) {
 		e->cluster_id = cluster;
 		e->revision = revision;
 	}
@@ -168,7 +174,7 @@ int etcd_request(struct etcd *e, struct http_transfer **ret, const char *path,
 	rq->silent_ms = SILENT_MS;
 	rq->arg = e;
 	r = http_client_start(e->http, ret, rq, &why);
-	if (r < 0)
+	if (r < 0 && !e->trouble)
 		log_err("etcd: %s", why.text);
 	return r;
 }
@@ -324,7 +330,7 @@ static void on_auth(struct http_transfer *t, int result, void *arg)
 static void start_auth(struct etcd *e)
 {
 	struct http_client_request rq = { .on_done = on_auth,
-		.timeout_ms = LIST_TIMEOUT_MS };
+		.timeout_ms = AUTH_TIMEOUT_MS };
 	_cleanup_(str_deinit) struct str password = STR_INIT, body = STR_INIT;
 	_cleanup_(json_freep) json_t *o = NULL;
 	int r = e->now.s.password_file
@@ -377,6 +383,7 @@ static void take_page(struct etcd *e, const struct etcd_reply *p)
 	if (!e->list_revision) {
 		e->list_revision = p->revision;
 		e->cluster_id = p->cluster_id;
+		e->term = p->term;
 	}
 	for (size_t i = 0; i < p->n_kvs; i++) {
 		const struct etcd_kv *kv = &p->kvs[i];
@@ -428,7 +435,7 @@ static void request_page(struct etcd *e)
 		etcd_fail(e, "cannot ask for the keys");
 }
 
-static void start_list(struct etcd *e)
+void etcd_list(struct etcd *e)
 {
 	e->state = LISTING;
 	e->list_revision = 0;
@@ -465,8 +472,8 @@ static void on_lease(struct http_transfer *t, int result, void *arg)
 	int64_t ttl = INT64_MAX;
 
 	e->lease = NULL;
-	/* Asked for again once etcd is there again. */
-	if (result < 0)
+	/* Asked for again once etcd is there again, or takes us for who we are. */
+	if (result < 0 || result == 401 || result >= 500)
 		return;
 	body = http_transfer_body(t);
 	if (result == 200 && etcd_reply_lease(&ttl, str_get(body), body->len, NULL) < 0)
@@ -637,8 +644,6 @@ void etcd_begin(struct etcd *e)
 {
 	if (e->now.s.username && !e->token) {
 		start_auth(e);
-	} else if (e->stale || !e->revision) {
-		start_list(e);
 	} else {
 		e->state = CHECKING;
 		etcd_check(e);

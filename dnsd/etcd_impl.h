@@ -52,7 +52,7 @@ struct etcd {
 	bool stale;   /* a list is needed */
 	bool holding; /* our tree in the catalog, during a list */
 	bool trouble; /* was logged */
-	int64_t cluster_id, revision, list_revision;
+	int64_t cluster_id, term, revision, list_revision;
 	/* What was known when the check was sent, and whether it compares; the next one. */
 	int64_t check_revision;
 	uint64_t check_events, compared_ms, listed_ms;
@@ -84,6 +84,8 @@ void etcd_stop(struct etcd *e);
 void etcd_after(struct etcd *e, unsigned ms);
 /* From the beginning: what is to be done first follows from what is known. */
 void etcd_begin(struct etcd *e);
+/* All keys, and then the watch. */
+void etcd_list(struct etcd *e);
 void etcd_watch(struct etcd *e);
 /* Goes on to the next endpoint after a pause. */
 void etcd_fail(struct etcd *e, const char *why);
