@@ -108,11 +108,20 @@ void attempt_end(struct question *x)
 	list_remove(&x->attempt);
 }
 
+static void case_missed(struct upstream *u)
+{
+	if (++u->case_misses >= CASE_MISSES)
+		u->plain_case = true;
+}
+
 void attempt_failed(struct question *x)
 {
 	struct upstream *u = x->upstream;
 
 	attempt_end(x);
+	/* It has no TCP to be asked again over. */
+	if (x->miscased)
+		case_missed(u);
 	if (!x->probe)
 		upstream_ill(u);
 	question_retry(x);
@@ -146,8 +155,8 @@ static void on_stream_message(void *arg, uint8_t *msg, size_t n)
 			continue;
 		/* Over a connection nobody forges: the case may be anything, and what
 		 * is marked as cut off is all there is. */
-		if (c == ANSWER_CASE && ++u->case_misses >= CASE_MISSES)
-			u->plain_case = true;
+		if (c == ANSWER_CASE)
+			case_missed(u);
 		attempt_end(x);
 		upstream_well(u);
 		question_reply(x, msg, n);
@@ -198,6 +207,7 @@ static void take_reply(struct question *x, uint8_t *msg, size_t n)
 			attempt_failed(x);
 		return;
 	case ANSWER_CASE:
+		x->miscased = true;
 		break;
 	case ANSWER_WRONG:
 		counter_add(&u->forward->stats->forward_wrong, 1);
@@ -313,6 +323,7 @@ static struct upstream *pick(struct question *x)
 static bool send_to(struct question *x, struct upstream *u)
 {
 	x->upstream = u;
+	x->miscased = false;
 	x->tried |= 1u << u->index;
 	x->attempts++;
 	if (!x->probe)
@@ -354,8 +365,16 @@ static void probe(struct upstream *u, const struct answer_question *q)
 	u->probing = true;
 	if (!send_to(x, u)) {
 		u->probing = false;
+		attempt_unanswered(x);
 		question_free(x);
 	}
+}
+
+void attempt_unanswered(const struct question *x)
+{
+	if (x->q.type == DNS_HINFO && x->upstream)
+		__atomic_fetch_and(&x->forward->settings->loop->asked,
+		    ~(1u << x->upstream->index), __ATOMIC_RELAXED);
 }
 
 void attempt_loop_name(const struct forward *f, unsigned i, struct name_buf *name)
@@ -388,6 +407,7 @@ void attempt_find_loops(struct forward *f)
 void attempt_probe(struct forward *f)
 {
 	uint64_t now = loop_now_ms(f->loop);
+	bool any = false;
 
 	for (size_t i = 0; i < f->n_upstreams; i++) {
 		struct answer_question q = { .type = DNS_NS };
@@ -398,7 +418,11 @@ void attempt_probe(struct forward *f)
 			continue;
 		u->probe_ms = now;
 		probe(u, &q);
+		any = true;
 	}
+	/* One that was not there when it was asked, or is silent because it asks us. */
+	if (any)
+		attempt_find_loops(f);
 }
 
 void upstream_init(struct upstream *u, struct forward *f, unsigned index)

@@ -11,7 +11,13 @@
 #include "common/loop.h"
 
 #define BATCH_MS 5
+#define RETRY_MS 1000 /* without memory */
 #define SOURCES_MAX 16
+
+struct source {
+	struct skydns *tree;
+	bool held;
+};
 
 struct catalog {
 	struct loop *loop;
@@ -22,10 +28,9 @@ struct catalog {
 	const struct records *base;
 	struct records *one; /* a name's, while it is put together */
 	uint32_t max_ttl, serial;
-	struct skydns *sources[SOURCES_MAX];
+	struct source sources[SOURCES_MAX];
 	unsigned n_sources;
 	struct event timer;
-	unsigned held;
 	struct zone_edit *edit; /* of the flush at hand */
 };
 
@@ -66,7 +71,7 @@ static int put_name(const struct name_buf *name, void *arg)
 	int r = records_copy(c->one, c->base, name);
 
 	for (unsigned i = 0; r == 0 && i < c->n_sources; i++)
-		r = skydns_records(c->sources[i], name, c->one);
+		r = skydns_records(c->sources[i].tree, name, c->one);
 	if (r == 0 && records_count(c->one)) {
 		r = records_build(c->one, c->edit, &e);
 		if (r == -E2BIG || r == -EINVAL) {
@@ -80,14 +85,19 @@ static int put_name(const struct name_buf *name, void *arg)
 	return r;
 }
 
-/* All changes in an edit of base; NULL without memory. */
-static struct zone *make_next(struct catalog *c, struct zone *base)
+/* The changes of all sources, or of those that are not held, in an edit of base; NULL
+ * without memory: then they are still to be made. */
+static struct zone *make_next(struct catalog *c, struct zone *base, bool held)
 {
 	struct zone *next = NULL;
 	int r = zone_edit_new(&c->edit, base);
 
 	for (unsigned i = 0; r == 0 && i < c->n_sources; i++)
-		r = skydns_changed(c->sources[i], put_name, c);
+		if (held || !c->sources[i].held)
+			r = skydns_changed(c->sources[i].tree, put_name, c);
+	for (unsigned i = 0; r == 0 && i < c->n_sources; i++)
+		if (held || !c->sources[i].held)
+			skydns_settle(c->sources[i].tree);
 	if (r < 0)
 		log_err("records are not updated: %s", strerror(-r));
 	else
@@ -99,20 +109,30 @@ static struct zone *make_next(struct catalog *c, struct zone *base)
 static bool has_changes(const struct catalog *c)
 {
 	for (unsigned i = 0; i < c->n_sources; i++)
-		if (skydns_has_changes(c->sources[i]))
+		if (!c->sources[i].held && skydns_has_changes(c->sources[i].tree))
 			return true;
 	return false;
+}
+
+static void flush_in(struct catalog *c, unsigned ms)
+{
+	struct timeval tv = ms_to_tv(ms);
+
+	if (!event_pending(&c->timer, EV_TIMEOUT, NULL))
+		event_add(&c->timer, &tv);
 }
 
 static void flush(struct catalog *c, bool all_at_once)
 {
 	struct zone *next, *base = c->zone;
 
-	if (c->held || !base || !has_changes(c))
+	if (!base || !has_changes(c))
 		return;
-	next = make_next(c, base);
-	if (!next)
+	next = make_next(c, base, false);
+	if (!next) {
+		flush_in(c, RETRY_MS);
 		return;
+	}
 	c->zone = next;
 	c->apexes = next;
 	c->ops->publish(next, base, all_at_once, c->arg);
@@ -125,10 +145,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void catalog_changed(struct catalog *c)
 {
-	struct timeval tv = ms_to_tv(BATCH_MS);
-
-	if (!c->held && !event_pending(&c->timer, EV_TIMEOUT, NULL))
-		event_add(&c->timer, &tv);
+	flush_in(c, BATCH_MS);
 }
 
 void catalog_flush(struct catalog *c)
@@ -136,11 +153,12 @@ void catalog_flush(struct catalog *c)
 	flush(c, true);
 }
 
-void catalog_hold(struct catalog *c, bool hold)
+void catalog_hold(struct catalog *c, const struct skydns *s, bool hold)
 {
-	if (hold)
-		c->held++;
-	else if (--c->held == 0)
+	for (unsigned i = 0; i < c->n_sources; i++)
+		if (c->sources[i].tree == s)
+			c->sources[i].held = hold;
+	if (!hold)
 		catalog_changed(c);
 }
 
@@ -149,6 +167,7 @@ struct zone *catalog_join(
 {
 	const struct zone *apexes = c->apexes;
 	const struct records *old_base = c->base;
+	uint32_t old_ttl = c->max_ttl;
 	struct zone *next;
 
 	c->apexes = zone;
@@ -156,11 +175,13 @@ struct zone *catalog_join(
 	c->max_ttl = max_ttl;
 	records_limit_ttl(c->one, max_ttl);
 	for (unsigned i = 0; i < c->n_sources; i++)
-		skydns_touch_all(c->sources[i]);
-	next = make_next(c, zone);
+		skydns_touch_all(c->sources[i].tree);
+	next = make_next(c, zone, true);
 	if (!next) {
 		c->apexes = apexes;
 		c->base = old_base;
+		c->max_ttl = old_ttl;
+		records_limit_ttl(c->one, old_ttl);
 		zone_free(zone);
 		return NULL;
 	}
@@ -186,7 +207,7 @@ struct zone *catalog_wildcard(struct catalog *c, const struct name_buf *name)
 	if (r == 0)
 		records_limit_ttl(all, c->max_ttl);
 	for (unsigned i = 0; r == 0 && i < c->n_sources; i++)
-		r = skydns_wildcard(c->sources[i], name, all);
+		r = skydns_wildcard(c->sources[i].tree, name, all);
 	if (r < 0 || !records_count(all) || zone_edit_new(&edit, NULL) < 0 ||
 	    records_build(all, edit, &e) < 0)
 		return NULL;
@@ -201,20 +222,24 @@ const struct zone *catalog_zone(const struct catalog *c)
 int catalog_add_source(
     struct catalog *c, struct skydns **ret, const char *path, enum records_rank rank)
 {
+	struct source *s = &c->sources[c->n_sources];
 	int r;
 
 	if (c->n_sources == SOURCES_MAX)
 		return -E2BIG;
-	r = skydns_new(&c->sources[c->n_sources], path, rank, place, c);
-	if (r == 0)
-		*ret = c->sources[c->n_sources++];
+	*s = (struct source){ 0 };
+	r = skydns_new(&s->tree, path, rank, place, c);
+	if (r == 0) {
+		c->n_sources++;
+		*ret = s->tree;
+	}
 	return r;
 }
 
 struct skydns *catalog_drop_source(struct catalog *c, struct skydns *s)
 {
 	for (unsigned i = 0; i < c->n_sources; i++)
-		if (c->sources[i] == s) {
+		if (c->sources[i].tree == s) {
 			skydns_free(s);
 			c->n_sources--;
 			/* The first of several aliases counts. */
@@ -250,7 +275,7 @@ struct catalog *catalog_free(struct catalog *c)
 		return NULL;
 	event_del(&c->timer);
 	while (c->n_sources)
-		skydns_free(c->sources[--c->n_sources]);
+		skydns_free(c->sources[--c->n_sources].tree);
 	c->zone = zone_free(c->zone);
 	records_free(c->one);
 	free(c);

@@ -49,5 +49,6 @@ struct zone *catalog_wildcard(struct catalog *c, const struct name_buf *name);
 /* A source changed: soon, or now and for every worker. */
 void catalog_changed(struct catalog *c);
 void catalog_flush(struct catalog *c);
-/* While it is held, nothing is flushed: a list of many keys is one change. */
-void catalog_hold(struct catalog *c, bool hold);
+/* While a source is held, its changes wait: a list of many keys is one change.  Others' do
+ * not. */
+void catalog_hold(struct catalog *c, const struct skydns *s, bool hold);

@@ -7,6 +7,8 @@
 #include "dnsd/dnsd.h"
 
 #include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +19,7 @@
 #include "common/loop.h"
 #include "common/reqlog.h"
 #include "common/str.h"
+#include "common/upgrade.h"
 #include "common/worker.h"
 #include "dnsd/catalog.h"
 #include "dnsd/conf.h"
@@ -28,6 +31,10 @@
 #include "dnsd/wild.h"
 
 #define LOG_RING (1 << 20) /* bytes of lines that wait for the writer, per worker */
+
+/* A predecessor may finish changes of the store while its successor starts and takes over. */
+#define LOOK_MS 250
+#define LOOKS 40
 
 /* Of one endpoint; an upgrade may inherit more sockets than there are workers. */
 #define MAX_UDP 1024
@@ -45,6 +52,8 @@ struct dnsd {
 	struct cookie_key cookies;
 	struct reqlog *log; /* of queries */
 	unsigned draining;  /* workers that still have TCP clients */
+	struct event look;  /* for what a predecessor wrote */
+	unsigned looks;     /* that are left */
 	bool warned_buffer;
 };
 
@@ -368,6 +377,7 @@ static void dnsd_free(void *self)
 	struct dnsd *d = self;
 
 	d->workers = workers_free(d->workers);
+	event_del(&d->look);
 	d->store = store_free(d->store);
 	d->etcds = etcds_free(d->etcds);
 	d->hosts = hosts_free(d->hosts);
@@ -404,6 +414,23 @@ static int dnsd_init(struct dnsd *d, const struct dnsd_conf *c, struct err *e)
 	return r < 0 ? err_set(e, r, "cannot start workers: %s", strerror(-r)) : 0;
 }
 
+static void look_soon(struct dnsd *d)
+{
+	struct timeval tv = ms_to_tv(LOOK_MS);
+
+	if (d->looks)
+		event_add(&d->look, &tv);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct dnsd *d = arg;
+
+	d->looks--;
+	store_look(d->store);
+	look_soon(d);
+}
+
 static int open_store(struct dnsd *d, const struct dnsd_conf *c, struct err *e)
 {
 	char *file;
@@ -416,7 +443,11 @@ static int open_store(struct dnsd *d, const struct dnsd_conf *c, struct err *e)
 		return err_set(e, -ENOMEM, "out of memory");
 	r = store_new(&d->store, d->catalog, d->mail, c->store.path, file, e);
 	free(file);
-	return r;
+	if (r < 0)
+		return r;
+	d->looks = upgrade_is_successor() ? LOOKS : 0;
+	look_soon(d);
+	return 0;
 }
 
 static int dnsd_start(void **self, struct daemon *daemon, void *conf, struct err *e)
@@ -427,6 +458,7 @@ static int dnsd_start(void **self, struct daemon *daemon, void *conf, struct err
 	if (!d)
 		return err_set(e, -ENOMEM, "out of memory");
 	d->daemon = daemon;
+	evtimer_assign(&d->look, loop_base(daemon_loop(daemon)), on_look, d);
 	r = dnsd_init(d, conf, e);
 	if (r == 0)
 		r = open_store(d, conf, e);

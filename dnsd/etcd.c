@@ -1,9 +1,12 @@
 /*
  * Following an etcd cluster: see etcd.h.
  *
- *   begin -> (AUTH ->) LIST -> WATCH        the first time, and when a gap is possible
- *   begin -> (AUTH ->) CHECK -> WATCH       after a lost connection
+ *   begin -> (AUTH ->) CHECK -> LIST -> WATCH   the first time, and when a gap is possible
+ *   begin -> (AUTH ->) CHECK -> WATCH           after a lost connection
  *   WATCH: once in a while a CHECK beside it, some of which compare the keys
+ *
+ * The CHECK before a list finds out soon whether a member answers at all: a list may take
+ * its time.
  *
  * Whatever fails leads to etcd_fail(), which goes on to the next endpoint after a pause.
  */
@@ -27,6 +30,7 @@
 #define PAGE_MAX (64 << 20)
 #define LINE_MAX_BYTES (64 << 20)
 #define LIST_TIMEOUT_MS 30000
+#define AUTH_TIMEOUT_MS 5000 /* a password is hashed on purpose slowly */
 /* With what a connection attempt repeats within CHECK_TIMEOUT_MS, somebody knocks every
  * second and a half. */
 #define RETRY_MAX_MS 500
@@ -34,7 +38,6 @@
 
 static const char *const apis[] = { "/v3", "/v3beta", "/v3alpha" };
 
-static void start_list(struct etcd *e);
 static void ask_leases(struct etcd *e);
 
 const char *etcd_endpoint(const struct etcd *e)
@@ -84,11 +87,14 @@ static void on_row(
     void *arg, const char *key, size_t n_key, const char *value, size_t n_value)
 {
 	struct etcd *e = arg;
+	size_t n = strlen(e->now.prefix);
 	long long cluster, revision;
 
-	if (n_key && key[0] == '/')
-		set_key(e, key, n_key, value, n_value);
-	else if (sscanf(value, "%lld %lld", &cluster, &revision) == 2) {
+	/* Keys of another path are from before the settings changed. */
+	if (n_key && key[0] == '/') {
+		if (n_key >= n && memcmp(key, e->now.prefix, n) == 0)
+			set_key(e, key, n_key, value, n_value);
+	} else if (sscanf(value, "%lld %lld", &cluster, &revision) == 2) {
 		e->cluster_id = cluster;
 		e->revision = revision;
 	}
@@ -98,7 +104,7 @@ static void on_row(
  * list. */
 static bool batch_new(struct etcd *e, enum kv_part part)
 {
-	e->unsaved = e->unsaved || kv_batch_new(&e->batch) < 0;
+	e->unsaved = e->unsaved || !e->file || kv_batch_new(&e->batch) < 0;
 	if (!e->unsaved)
 		e->batch->part = part;
 	return !e->unsaved;
@@ -150,7 +156,7 @@ int etcd_request(struct etcd *e, struct http_transfer **ret, const char *path,
 	while (url.len && url.s[url.len - 1] == '/')
 		url.s[--url.len] = '\0';
 	str_addf(&url, "%s%s", apis[e->api], path);
-	if (e->token) {
+	if (e->token && *e->token) {
 		str_addf(&auth, "Authorization: %s", e->token);
 		headers[1] = str_get(&auth);
 	}
@@ -168,7 +174,7 @@ int etcd_request(struct etcd *e, struct http_transfer **ret, const char *path,
 	rq->silent_ms = SILENT_MS;
 	rq->arg = e;
 	r = http_client_start(e->http, ret, rq, &why);
-	if (r < 0)
+	if (r < 0 && !e->trouble)
 		log_err("etcd: %s", why.text);
 	return r;
 }
@@ -192,7 +198,7 @@ void etcd_stop(struct etcd *e)
 	if (e->holding) {
 		e->holding = false;
 		e->stale = true;
-		catalog_hold(e->catalog, false);
+		catalog_hold(e->catalog, e->now.tree, false);
 	}
 }
 
@@ -209,18 +215,42 @@ void etcd_fail(struct etcd *e, const char *why)
 	e->retry_ms = MIN(2 * e->retry_ms, (unsigned)RETRY_MAX_MS);
 }
 
+/* What a reply says, as JSON; NULL: nothing. */
+static json_t *body_of(struct http_transfer *t, int result)
+{
+	const struct str *body = result >= 0 ? http_transfer_body(t) : NULL;
+	json_t *root = NULL;
+
+	if (!body ||
+	    json_load_limited(&root, NULL, str_get(body), body->len, 0, NULL) < 0)
+		return NULL;
+	return root;
+}
+
+/* A token that is not good any more: its time is over, its member began anew, users or
+ * roles were changed since it was given, or none was given and users are switched on. */
+static bool is_token_refused(const struct etcd *e, int result, const char *message)
+{
+	static const char *const words[] = { "token", "revision of auth store is old",
+		"user name is empty" };
+
+	for (size_t i = 0; message && i < ARRAY_SIZE(words); i++)
+		if (strstr(message, words[i]))
+			return e->token;
+	return e->token && result == 401;
+}
+
 bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result)
 {
 	_cleanup_(json_freep) json_t *root = NULL;
-	const struct str *body = result >= 0 ? http_transfer_body(t) : NULL;
-	const char *message = NULL;
+	const char *message;
+	bool proven = e->proven;
 	char why[256];
 
 	if (result == 200)
 		return false;
-	if (body &&
-	    json_load_limited(&root, NULL, str_get(body), body->len, 0, NULL) == 0)
-		message = json_str(root, "message");
+	root = body_of(t, result);
+	message = json_str(root, "message");
 	if (result == 404 && e->api + 1 < ARRAY_SIZE(apis)) {
 		e->api++;
 		etcd_stop(e);
@@ -233,11 +263,15 @@ bool etcd_handle_status(struct etcd *e, struct http_transfer *t, int result)
 		etcd_after(e, 0);
 		return true;
 	}
-	if (e->token && (result == 401 || (message && strstr(message, "token")))) {
+	if (is_token_refused(e, result, message)) {
 		free(TAKE(e->token));
-		etcd_stop(e);
-		etcd_after(e, RETRY_MIN_MS);
-		return true;
+		e->proven = false;
+		/* One that was never good is a failure like others. */
+		if (proven) {
+			etcd_stop(e);
+			etcd_after(e, RETRY_MIN_MS);
+			return true;
+		}
 	}
 	if (result < 0)
 		snprintf(why, sizeof(why), "%s", http_transfer_why(t));
@@ -260,6 +294,7 @@ void etcd_take_range(struct etcd *e, struct http_transfer *t, int result,
 	e->request = NULL;
 	if (etcd_handle_status(e, t, result))
 		return;
+	e->proven = true;
 	body = http_transfer_body(t);
 	if (etcd_reply_range(&p, str_get(body), body->len, &why) < 0)
 		etcd_fail(e, why.text);
@@ -272,18 +307,18 @@ void etcd_take_range(struct etcd *e, struct http_transfer *t, int result,
 
 static void on_auth(struct http_transfer *t, int result, void *arg)
 {
-	_cleanup_(json_freep) json_t *root = NULL;
+	_cleanup_(json_freep) json_t *root = body_of(t, result);
+	const char *message = json_str(root, "message"), *token;
 	struct etcd *e = arg;
-	const struct str *body;
-	const char *token;
 
 	e->request = NULL;
-	if (etcd_handle_status(e, t, result))
+	/* As etcd's own client has it. */
+	if (message && strstr(message, "authentication is not enabled"))
+		token = "";
+	else if (etcd_handle_status(e, t, result))
 		return;
-	body = http_transfer_body(t);
-	token = json_load_limited(&root, NULL, str_get(body), body->len, 0, NULL) == 0
-	    ? json_str(root, "token")
-	    : NULL;
+	else
+		token = json_str(root, "token");
 	if (!token || strpbrk(token, "\r\n")) {
 		etcd_fail(e, "etcd gives no token");
 		return;
@@ -295,7 +330,7 @@ static void on_auth(struct http_transfer *t, int result, void *arg)
 static void start_auth(struct etcd *e)
 {
 	struct http_client_request rq = { .on_done = on_auth,
-		.timeout_ms = LIST_TIMEOUT_MS };
+		.timeout_ms = AUTH_TIMEOUT_MS };
 	_cleanup_(str_deinit) struct str password = STR_INIT, body = STR_INIT;
 	_cleanup_(json_freep) json_t *o = NULL;
 	int r = e->now.s.password_file
@@ -335,7 +370,7 @@ static void finish_list(struct etcd *e)
 	e->compare = false;
 	e->compared_ms = e->listed_ms = loop_now_ms(e->loop);
 	e->holding = false;
-	catalog_hold(e->catalog, false);
+	catalog_hold(e->catalog, e->now.tree, false);
 	catalog_flush(e->catalog);
 	batch_write(e);
 	log_info("etcd: %zu keys of %s at revision %lld%s", etcd_count_keys(e),
@@ -348,6 +383,7 @@ static void take_page(struct etcd *e, const struct etcd_reply *p)
 	if (!e->list_revision) {
 		e->list_revision = p->revision;
 		e->cluster_id = p->cluster_id;
+		e->term = p->term;
 	}
 	for (size_t i = 0; i < p->n_kvs; i++) {
 		const struct etcd_kv *kv = &p->kvs[i];
@@ -399,7 +435,7 @@ static void request_page(struct etcd *e)
 		etcd_fail(e, "cannot ask for the keys");
 }
 
-static void start_list(struct etcd *e)
+void etcd_list(struct etcd *e)
 {
 	e->state = LISTING;
 	e->list_revision = 0;
@@ -411,7 +447,7 @@ static void start_list(struct etcd *e)
 	etcd_leases_deinit(&e->leases);
 	etcd_leases_init(&e->leases);
 	e->holding = true;
-	catalog_hold(e->catalog, true);
+	catalog_hold(e->catalog, e->now.tree, true);
 	e->batch = kv_batch_free(e->batch);
 	e->unsaved = false;
 	batch_new(e, KV_FIRST);
@@ -436,8 +472,8 @@ static void on_lease(struct http_transfer *t, int result, void *arg)
 	int64_t ttl = INT64_MAX;
 
 	e->lease = NULL;
-	/* Asked for again once etcd is there again. */
-	if (result < 0)
+	/* Asked for again once etcd is there again, or takes us for who we are. */
+	if (result < 0 || result == 401 || result >= 500)
 		return;
 	body = http_transfer_body(t);
 	if (result == 200 && etcd_reply_lease(&ttl, str_get(body), body->len, NULL) < 0)
@@ -608,8 +644,6 @@ void etcd_begin(struct etcd *e)
 {
 	if (e->now.s.username && !e->token) {
 		start_auth(e);
-	} else if (e->stale || !e->revision) {
-		start_list(e);
 	} else {
 		e->state = CHECKING;
 		etcd_check(e);
@@ -635,6 +669,7 @@ int etcd_new(struct etcd **ret, struct loop *l, struct catalog *c,
 	e->loop = l;
 	e->catalog = c;
 	e->http = http;
+	e->home = home;
 	e->retry_ms = RETRY_MIN_MS;
 	etcd_bad_init(&e->bad);
 	etcd_leases_init(&e->leases);
@@ -644,7 +679,8 @@ int etcd_new(struct etcd **ret, struct loop *l, struct catalog *c,
 	if (r < 0)
 		return err_set(err, r, "out of memory");
 	skydns_set_zones(e->now.tree, TAKE(e->now.zones), e->now.n_zones);
-	r = kvfile_open(&e->file, home, file, false, on_row, e, err);
+	if (file)
+		r = kvfile_open(&e->file, home, file, false, on_row, e, err);
 	if (r < 0)
 		return r;
 	if (e->revision)

@@ -27,7 +27,8 @@ struct etcd;
 struct http_client;
 struct mailbox;
 
-/* file keeps the last good state, which is put into the catalog at once. */
+/* file keeps the last good state, which is put into the catalog at once; NULL: etcd_move()
+ * follows. */
 int etcd_new(struct etcd **ret, struct loop *l, struct catalog *c,
     struct http_client *http, struct mailbox *home,
     const struct etcd_settings *settings, const char *file, struct err *e) _mustcheck_;
@@ -42,6 +43,9 @@ int etcd_prepare(
     struct etcd *e, const struct etcd_settings *settings, struct err *err) _mustcheck_;
 void etcd_swap(struct etcd *e);
 void etcd_settle(struct etcd *e);
+bool etcd_follows(const struct etcd *e, const struct etcd_settings *settings);
+/* Keeps the last good state in another file, whatever that holds, from the next list on. */
+void etcd_move(struct etcd *e, const char *file);
 /* While it is hidden, no name has records from it. */
 void etcd_hide(struct etcd *e, bool hidden);
 /* The families of metrics by their numbers, and a cluster's sample; cluster is its label, or

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/str.h"
@@ -109,6 +110,45 @@ void etcd_settle(struct etcd *e)
 	e->endpoint = e->api = 0;
 	e->retry_ms = RETRY_MIN_MS;
 	e->trouble = false; /* what is wrong with these settings has not been said */
+	e->stale = true;
+	etcd_after(e, 0);
+}
+
+bool etcd_follows(const struct etcd *e, const struct etcd_settings *settings)
+{
+	return etcd_settings_same(&e->now.s, settings);
+}
+
+static void skip_row(
+    void *arg, const char *key, size_t n_key, const char *value, size_t n_value)
+{
+}
+
+/* Without memory the next list does it. */
+static void empty(struct kvfile *file, enum kv_part part)
+{
+	struct kv_batch *b;
+
+	if (kv_batch_new(&b) < 0)
+		return;
+	b->part = part;
+	kvfile_write(file, b);
+}
+
+void etcd_move(struct etcd *e, const char *path)
+{
+	struct err err = ERR_INIT;
+	struct kvfile *file;
+
+	if (kvfile_open(&file, e->home, path, false, skip_row, NULL, &err) < 0) {
+		log_err("etcd: %s", err.text);
+		return;
+	}
+	etcd_stop(e);
+	kvfile_close(e->file);
+	e->file = file;
+	empty(file, KV_FIRST);
+	empty(file, KV_LAST);
 	e->stale = true;
 	etcd_after(e, 0);
 }

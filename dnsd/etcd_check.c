@@ -49,6 +49,13 @@ static bool should_compare(const struct etcd *e, const struct etcd_reply *p)
 	return since >= COMPARE_QUIET_MS;
 }
 
+static void list_again(struct etcd *e)
+{
+	etcd_stop(e);
+	e->stale = true;
+	etcd_list(e);
+}
+
 /* The watch knows less than the cluster, and nothing came of it while that was asked.  It
  * may be slow or dead: another one goes on from the last event.  If that does not help
  * there is a gap. */
@@ -61,23 +68,21 @@ static void take_behind(struct etcd *e)
 		return;
 	}
 	log_warning("etcd: the watch missed something: all keys are listed again");
-	etcd_stop(e);
-	e->stale = true;
-	etcd_begin(e);
+	list_again(e);
 }
 
 static void take_compared(struct etcd *e, const struct etcd_reply *p)
 {
-	bool differs = p->n_kvs || (size_t)p->count != etcd_count_keys(e);
+	bool other = p->n_kvs || (size_t)p->count != etcd_count_keys(e);
 
 	e->compare = false;
 	e->compared_ms = loop_now_ms(e->loop);
-	if (differs && e->n_events == e->check_events) {
+	if (other && e->n_events == e->check_events) {
 		take_behind(e);
 		return;
 	}
 	/* What came meanwhile says nothing about what was asked. */
-	if (!differs) {
+	if (!other) {
 		e->behind = 0;
 		e->good_ms = e->compared_ms;
 		/* What else there was up to here were keys of others. */
@@ -87,18 +92,33 @@ static void take_compared(struct etcd *e, const struct etcd_reply *p)
 	check_next(e);
 }
 
+/* What shows that it is not the cluster that was known; NULL: it is.  A restored one may
+ * have come further than the one before it, but its term began anew. */
+static const char *differs(const struct etcd *e, const struct etcd_reply *p)
+{
+	if (p->cluster_id != e->cluster_id)
+		return "this is another cluster";
+	/* The watch goes on telling while the check is on its way. */
+	if (p->revision < e->check_revision)
+		return "its revision went back";
+	return p->term < e->term ? "its term went back" : NULL;
+}
+
 static void take_check(struct etcd *e, const struct etcd_reply *p)
 {
-	/* The watch goes on telling while the check is on its way. */
-	if (p->cluster_id != e->cluster_id || p->revision < e->check_revision) {
-		log_warning("etcd: %s: all keys are listed again",
-		    p->cluster_id != e->cluster_id ? "this is another cluster"
-						   : "its revision went back");
-		etcd_stop(e);
-		e->stale = true;
-		etcd_begin(e);
+	const char *why;
+
+	if (!e->watch && (e->stale || !e->revision)) {
+		etcd_list(e);
 		return;
 	}
+	why = differs(e, p);
+	if (why) {
+		log_warning("etcd: %s: all keys are listed again", why);
+		list_again(e);
+		return;
+	}
+	e->term = p->term;
 	if (!e->watch) {
 		etcd_watch(e);
 		return;
@@ -111,9 +131,7 @@ static void take_check(struct etcd *e, const struct etcd_reply *p)
 	if ((e->unsaved || kvfile_is_behind(e->file)) &&
 	    loop_now_ms(e->loop) - e->listed_ms >= SAVE_MS) {
 		log_info("etcd: the last good state is written anew");
-		etcd_stop(e);
-		e->stale = true;
-		etcd_begin(e);
+		list_again(e);
 		return;
 	}
 	if (p->revision <= e->revision && !e->behind)

@@ -38,19 +38,21 @@ struct etcd {
 	struct loop *loop;
 	struct catalog *catalog;
 	struct http_client *http;
-	struct kvfile *file;
+	struct mailbox *home;
+	struct kvfile *file;           /* NULL: none yet */
 	struct etcd_source now, other; /* the one in force; another during a change */
 	bool prepared, swapped;
 	enum etcd_state state;
 	unsigned endpoint, api;
-	char *token;
+	char *token; /* empty: none is needed */
+	bool proven; /* it was good for something */
 	struct http_transfer *request, *watch;
 	struct event retry, check;
 	unsigned retry_ms;
 	bool stale;   /* a list is needed */
-	bool holding; /* the catalog, during a list */
+	bool holding; /* our tree in the catalog, during a list */
 	bool trouble; /* was logged */
-	int64_t cluster_id, revision, list_revision;
+	int64_t cluster_id, term, revision, list_revision;
 	/* What was known when the check was sent, and whether it compares; the next one. */
 	int64_t check_revision;
 	uint64_t check_events, compared_ms, listed_ms;
@@ -82,6 +84,8 @@ void etcd_stop(struct etcd *e);
 void etcd_after(struct etcd *e, unsigned ms);
 /* From the beginning: what is to be done first follows from what is known. */
 void etcd_begin(struct etcd *e);
+/* All keys, and then the watch. */
+void etcd_list(struct etcd *e);
 void etcd_watch(struct etcd *e);
 /* Goes on to the next endpoint after a pause. */
 void etcd_fail(struct etcd *e, const char *why);

@@ -54,6 +54,8 @@ static int get_header(struct etcd_reply *r, const json_t *o, struct err *e)
 	if (!json_is_object(h))
 		return bad(e, "header");
 	k = get_i64(h, "cluster_id", &r->cluster_id, e);
+	if (k == 0)
+		k = get_i64(h, "raft_term", &r->term, e);
 	return k < 0 ? k : get_i64(h, "revision", &r->revision, e);
 }
 
@@ -139,6 +141,8 @@ static bool plain_header(
 
 	if (json_plain_is(key, "cluster_id"))
 		return plain_i64(j, &r->cluster_id);
+	if (json_plain_is(key, "raft_term"))
+		return plain_i64(j, &r->term);
 	if (json_plain_is(key, "revision"))
 		return plain_i64(j, &r->revision);
 	return plain_skip(j);

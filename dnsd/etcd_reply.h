@@ -17,6 +17,7 @@ struct etcd_kv {
 /* One message of a range or watch. */
 struct etcd_reply {
 	int64_t cluster_id, revision;
+	int64_t term; /* of raft, which only rises; 0: not told */
 	bool more, created, canceled;
 	int64_t compact_revision, count;
 	char why[256]; /* of an error or a cancellation */

@@ -91,9 +91,16 @@ void question_free(struct question *x)
 
 /* --- who waits ---------------------------------------------------------- */
 
-static void waiter_end(struct forward_waiter *w, const uint8_t *msg, size_t n)
+static void waiter_remove(struct forward_waiter *w)
 {
 	list_remove(&w->link);
+	if (w->counted)
+		TAKE(w->counted)->n_waiters--;
+}
+
+static void waiter_end(struct forward_waiter *w, const uint8_t *msg, size_t n)
+{
+	waiter_remove(w);
 	w->reply(w, msg, n);
 }
 
@@ -129,7 +136,7 @@ static void reply_none(struct question *x)
 
 void forward_forget(struct forward_waiter *w)
 {
-	list_remove(&w->link);
+	waiter_remove(w);
 	if (w->glue)
 		glue_free(w->glue);
 }
@@ -188,6 +195,8 @@ static void question_fail(struct question *x, unsigned rcode)
 {
 	struct answer *a;
 
+	if (x->probe)
+		attempt_unanswered(x);
 	if (x->probe || serve_stale(x)) {
 		question_free(x);
 		return;
@@ -204,7 +213,7 @@ static void question_fail(struct question *x, unsigned rcode)
 void question_retry(struct question *x)
 {
 	if (x->probe)
-		question_free(x);
+		question_fail(x, DNS_SERVFAIL);
 	else if (!attempt_next(x))
 		question_fail(x, DNS_SERVFAIL);
 }
@@ -426,7 +435,8 @@ bool forward_may_ask(struct forward *f, const struct answer_question *aq)
 {
 	if (is_excepted(f->settings, &aq->name))
 		return false;
-	if (f->questions.n < f->settings->max_concurrent || question_find(f, aq))
+	if (f->n_waiters < (size_t)f->settings->max_concurrent * FORWARD_WAITERS &&
+	    (f->questions.n < f->settings->max_concurrent || question_find(f, aq)))
 		return true;
 	counter_add(&f->stats->forward_rejected, 1);
 	return false;
@@ -532,6 +542,7 @@ static int waiter_init(
 	w->q = *q;
 	w->tcp = tcp;
 	w->glue = NULL;
+	w->counted = NULL;
 	list_init(&w->link);
 	return 0;
 }
@@ -549,8 +560,9 @@ int question_ask(
 		if (r < 0)
 			return r;
 	}
-	/* When nobody can be asked at all, the next tick says so. */
-	if (!x->attempts && !attempt_next(x)) {
+	/* When nobody can be asked at all, the next tick says so, to all who have come until
+	 * then. */
+	if (!x->attempts && list_empty(&x->attempt) && !attempt_next(x)) {
 		x->upstream = &f->upstreams[0];
 		x->started_ms -= MIN(x->started_ms, f->settings->timeout_ms);
 		list_append(&f->attempts, &x->attempt);
@@ -573,8 +585,11 @@ int forward_wait(struct forward *f, struct forward_waiter *w, const struct query
 	} else {
 		set_question(&aq, q, start);
 		r = question_ask(&x, f, &aq);
-		if (r == 0)
+		if (r == 0) {
 			list_append(&x->waiters, &w->link);
+			w->counted = f;
+			f->n_waiters++;
+		}
 	}
 	if (r < 0) {
 		free(w->head);
@@ -646,6 +661,28 @@ static bool same_servers(
 	    memcmp(a->servers, b->servers, a->n_servers * sizeof(a->servers[0])) == 0;
 }
 
+static const struct forward_server *server_at(
+    const struct forward_settings *s, size_t i)
+{
+	return s && i < s->n_servers ? &s->servers[i] : NULL;
+}
+
+/* Counted is by place: what was counted for one server is not another's. */
+static void forget_counts(struct forward *f, const struct forward_settings *next)
+{
+	for (size_t i = 0; i < FORWARD_SERVERS; i++) {
+		const struct forward_server *a = server_at(f->settings, i),
+					    *b = server_at(next, i);
+		struct counter *counters[] = { &f->stats->upstream_requests[i],
+			&f->stats->upstream_failed[i] };
+
+		if (a && b && memcmp(a, b, sizeof(*a)) == 0)
+			continue;
+		for (size_t k = 0; k < ARRAY_SIZE(counters); k++)
+			counter_add(counters[k], -counter_get(counters[k]));
+	}
+}
+
 /* What is on its way starts anew with other upstreams. */
 static void ask_anew(struct forward *f)
 {
@@ -681,6 +718,7 @@ void forward_configure(struct forward *f, const struct forward_settings *s)
 		for (size_t i = 0; i < f->n_upstreams; i++)
 			upstream_deinit(&f->upstreams[i]);
 		cache_clear(f->cache);
+		forget_counts(f, s);
 	}
 	f->settings = s;
 	cache_limit(f->cache, s->cache_bytes, s->stale_ms);

@@ -38,6 +38,7 @@ enum forward_policy {
 };
 
 #define FORWARD_SERVERS STATS_N_UPSTREAM
+#define FORWARD_WAITERS 10
 
 struct forward_settings {
 	struct forward_server servers[FORWARD_SERVERS];
@@ -45,7 +46,8 @@ struct forward_settings {
 	enum forward_policy policy;
 	struct name_buf *except; /* zones that are never asked for */
 	size_t n_except;
-	unsigned max_concurrent; /* questions on their way, for one worker */
+	/* Questions on their way, for one worker; FORWARD_WAITERS times as many may wait. */
+	unsigned max_concurrent;
 	unsigned max_fails;
 	uint64_t timeout_ms, attempt_ms;
 	bool random_case;
@@ -64,8 +66,8 @@ struct forward_settings {
 };
 
 /*
- * Finding loops: each server is asked once for a name that nobody else can know, and one that
- * asks us for it in turn is not asked any more, until other settings come.  Shared by the
+ * Finding loops: each server is asked for a name that nobody else can know, until it answers,
+ * and one that asks us for it in turn is not asked any more, until other settings come.  Shared by the
  * workers, by atomics alone.
  */
 struct forward_loop {
@@ -108,7 +110,8 @@ struct forward_waiter {
 	uint64_t id; /* of a wildcard question */
 	bool tcp;
 	uint8_t *head; /* the message's start: question and chain, or all of a reply */
-	struct glue *glue; /* what that waits for; NULL otherwise */
+	struct glue *glue;       /* what that waits for; NULL otherwise */
+	struct forward *counted; /* where it waits for a question; NULL otherwise */
 	/* Once: the reply, or n 0 when there is none to come.  The waiter is its owner's
 	 * again, and off all lists. */
 	void (*reply)(struct forward_waiter *w, const uint8_t *msg, size_t n);

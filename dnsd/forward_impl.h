@@ -46,6 +46,7 @@ struct question {
 	uint32_t tried; /* set of upstreams */
 	bool probe;     /* of an upstream that is down; nobody waits */
 	bool stale;     /* who waits was served from what is beyond its time */
+	bool miscased;  /* the attempt brought a reply in another case */
 	uint16_t sent_len;
 	int fd; /* -1 unless over UDP */
 	struct event ev;
@@ -59,7 +60,8 @@ struct forward {
 	struct cache *cache;
 	struct upstream upstreams[FORWARD_SERVERS];
 	size_t n_upstreams;
-	unsigned turn; /* of round robin */
+	unsigned turn;    /* of round robin */
+	size_t n_waiters; /* of all questions */
 	struct htable questions;
 	struct list_link attempts;
 	struct list_link glued; /* replies of ours that wait for addresses */
@@ -87,6 +89,8 @@ void attempt_failed(struct question *x);
 void attempt_loop_name(const struct forward *f, unsigned i, struct name_buf *name);
 /* Asks the servers that no worker has asked yet. */
 void attempt_find_loops(struct forward *f);
+/* A probe came to nothing: whether there is a loop is still to be asked. */
+void attempt_unanswered(const struct question *x);
 /* Sends `. NS` to those that are down. */
 void attempt_probe(struct forward *f);
 void upstream_init(struct upstream *u, struct forward *f, unsigned index);

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <malloc.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/db.h"
 #include "common/log.h"
+#include "common/str.h"
 
 #define BLOCK (256 << 10)
 #define LARGE 10000 /* keys in a batch */
@@ -16,10 +18,11 @@ struct kvfile {
 	struct mailbox *home;
 	struct db *db;      /* NULL: the disk takes no writes */
 	struct db_tx parts; /* of a transaction that comes in parts */
+	int64_t version;    /* PRAGMA data_version: moves when others write */
 	char *path;
 	bool precious;
 	bool behind; /* shared: set by the thread, read by any */
-	/* For the start alone. */
+	/* For the start, and a look. */
 	void (*row)(void *arg, const char *key, size_t n_key, const char *value,
 	    size_t n_value);
 	void *arg;
@@ -119,7 +122,7 @@ int kv_batch_add(struct kv_batch *b, const char *key, size_t n_key, const char *
 
 /* --- on the thread ------------------------------------------------------ */
 
-static int load(struct kvfile *f, struct db *db)
+static int load(struct kvfile *f, struct db *db, struct err *e)
 {
 	_cleanup_(db_donep) struct db_stmt *st = NULL;
 	int r = db_query(db, &st, "SELECT key, value FROM kv", NULL);
@@ -133,27 +136,48 @@ static int load(struct kvfile *f, struct db *db)
 		r = 0;
 	}
 	if (r < 0)
-		return err_set(f->e, r, "cannot read %s: %s", f->path, db_error(db));
+		return err_set(e, r, "cannot read %s: %s", f->path, db_error(db));
 	return 0;
+}
+
+/* The file goes, and with it what sqlite puts beside it. */
+static void begin_anew(struct kvfile *f, const char *why)
+{
+	static const char *const beside[] = { "", "-wal", "-shm" };
+
+	log_warning("%s; it is begun anew", why);
+	f->db = db_free(f->db);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		_cleanup_(str_deinit) struct str path = STR_INIT;
+
+		str_addf(&path, "%s%s", f->path, beside[i]);
+		if (str_err(&path) == 0)
+			unlink(str_get(&path));
+	}
 }
 
 static int open_file(struct kvfile *f, struct err *e)
 {
-	return db_open(
-	    &f->db, f->path, migrations, f->precious ? 0 : DB_SYNC_NORMAL, e);
+	unsigned flags = f->precious ? 0 : DB_SYNC_NORMAL;
+	int r = db_open(&f->db, f->path, migrations, flags, e);
+
+	if (f->precious || (r != -EBADMSG && r != -ENOTSUP))
+		return r;
+	begin_anew(f, e->text);
+	return db_open(&f->db, f->path, migrations, flags, e);
 }
 
 /* Names have to be answered whatever the disk is like. */
-static int load_frozen(struct kvfile *f, const struct err *why)
+static int load_frozen(struct kvfile *f, struct err *e)
 {
 	_cleanup_(db_freep) struct db *db = NULL;
 	int r;
 
 	log_err("%s; what it holds is served, and nothing can be changed until there "
 		"is room",
-	    why->text);
-	r = db_open_frozen(&db, f->path, migrations, f->e);
-	return r < 0 ? r : load(f, db);
+	    e->text);
+	r = db_open_frozen(&db, f->path, migrations, e);
+	return r < 0 ? r : load(f, db, e);
 }
 
 static int on_start(void **self, struct worker *w, void *arg)
@@ -163,14 +187,27 @@ static int on_start(void **self, struct worker *w, void *arg)
 	int r = open_file(f, &why);
 
 	*self = f;
-	if (r == -ENOSPC || r == -EDQUOT || r == -EROFS) {
+	/* Before: what is written meanwhile is found at the first look. */
+	if (r == 0 && db_get(f->db, &f->version, "PRAGMA data_version", NULL) < 0)
+		f->version = 0;
+	if (r == 0)
+		r = load(f, f->db, &why);
+	else if (r == -ENOSPC || r == -EDQUOT || r == -EROFS)
 		r = load_frozen(f, &why);
-		return r == -ENOENT ? 0 : r;
-	}
-	r = r < 0 ? err_set(f->e, r, "%s", why.text) : load(f, f->db);
-	if (r < 0)
+	if (r == 0 || r == -ENOENT)
+		return 0;
+	if (f->precious || r == -ENOMEM) {
 		f->db = db_free(f->db);
-	return r;
+		return err_set(f->e, r, "%s", why.text);
+	}
+	/* What others know better is no reason not to start. */
+	if (r == -EBADMSG)
+		begin_anew(f, why.text);
+	else
+		log_err("%s", why.text);
+	f->db = db_free(f->db);
+	f->behind = true;
+	return 0;
 }
 
 static void on_stop(void *self)
@@ -232,13 +269,48 @@ static int write_part(struct kvfile *f, const struct kv_batch *b)
 	return r;
 }
 
-static int write_batch(struct kvfile *f, const struct kv_batch *b)
+static int write_batch(struct kvfile *f, const struct kv_batch *b, struct err *e)
 {
+	int r = 0;
+
 	if (f->behind && b->part == KV_WHOLE)
 		return -ECANCELED;
+	if (!f->db)
+		r = open_file(f, e);
+	if (r < 0)
+		return r;
 	if (b->part == KV_WHOLE || b->part == KV_FIRST)
 		db_tx_end(&f->parts);
 	return b->part == KV_WHOLE ? write_whole(f->db, b) : write_part(f, b);
+}
+
+static void add_row(
+    void *arg, const char *key, size_t n_key, const char *value, size_t n_value)
+{
+	struct kv_batch *b = arg;
+
+	if (b->result == 0)
+		b->result = kv_batch_add(b, key, n_key, value, n_value);
+}
+
+static int look(struct kvfile *f, struct kv_batch *b, struct err *e)
+{
+	int64_t version;
+	int r;
+
+	if (!f->db)
+		return 0;
+	r = db_get(f->db, &version, "PRAGMA data_version", NULL);
+	if (r < 0 || version == f->version)
+		return r;
+	f->row = add_row;
+	f->arg = b;
+	b->result = 0;
+	r = load(f, f->db, e);
+	if (r < 0 || b->result < 0)
+		return MIN(r, b->result);
+	f->version = version;
+	return 1;
 }
 
 static void on_done(struct message *m)
@@ -257,9 +329,7 @@ static void on_write(struct message *m)
 	struct kvfile *f = b->file;
 	struct err e = ERR_INIT;
 
-	b->result = f->db ? 0 : open_file(f, &e);
-	if (b->result == 0)
-		b->result = write_batch(f, b);
+	b->result = b->part == KV_LOOK ? look(f, b, &e) : write_batch(f, b, &e);
 	/* What was given up says nothing new. */
 	if (b->result != -ECANCELED) {
 		if (!f->precious && (b->result < 0 || b->part == KV_LAST))
@@ -267,6 +337,8 @@ static void on_write(struct message *m)
 		if (b->result < 0)
 			log_err("%s: %s", f->path, f->db ? db_error(f->db) : e.text);
 	}
+	if (!f->precious && b->result == -EBADMSG)
+		begin_anew(f, f->path);
 	b->message.run = on_done;
 	mailbox_post(f->home, &b->message);
 }

@@ -28,6 +28,9 @@ enum kv_part {
 	KV_FIRST,
 	KV_MORE,
 	KV_LAST,
+	/* Nothing is written: where another process has written, the batch gets all that the
+	 * file holds, and its result is 1. */
+	KV_LOOK,
 };
 
 /* Memory is the batch's; done() runs on the main thread. */
@@ -38,7 +41,7 @@ struct kv_batch {
 	struct kv_op *ops;
 	size_t n, cap;
 	enum kv_part part;
-	int result;                       /* 0 or -errno */
+	int result;                       /* 0 or -errno; of a look, also 1 */
 	void (*done)(struct kv_batch *b); /* frees it; NULL: kv_batch_free() */
 	void *arg;
 };
@@ -53,7 +56,8 @@ int kv_batch_add(struct kv_batch *b, const char *key, size_t n_key, const char *
 /* Opens path and calls row for all that it holds, before it returns.  precious: what is
  * done survives a crash of the machine.  A disk that is full or takes no writes is logged
  * and is no failure: what the file holds is read, and batches fail until one can be
- * written. */
+ * written.  Nor is it a failure when a file that is not precious is damaged or cannot be
+ * used: it is begun anew. */
 int kvfile_open(struct kvfile **ret, struct mailbox *home, const char *path,
     bool precious,
     void (*row)(

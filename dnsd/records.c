@@ -203,6 +203,49 @@ int records_add_line(struct records *r, enum records_rank rank, const char *line
 	return add_rr(r, rank, line, rr, e);
 }
 
+/* The record of a line whose owner is the root. */
+static ldns_rr *rr_of(const char *rest, const char *origin, uint32_t ttl)
+{
+	_cleanup_(rdf_freep) ldns_rdf *at = ldns_dname_new_frm_str(origin);
+	_cleanup_(str_deinit) struct str line = STR_INIT;
+	ldns_rr *rr = NULL;
+
+	str_addf(&line, ". %s", rest);
+	if (!at || str_err(&line) < 0 ||
+	    ldns_rr_new_frm_str(&rr, str_get(&line), ttl, at, NULL) != LDNS_STATUS_OK)
+		return NULL;
+	return rr;
+}
+
+static void text_freep(char **p)
+{
+	free(*p);
+}
+
+int records_whole_rest(const char *rest, const char *origin, uint32_t default_ttl,
+    struct str *out, struct err *e)
+{
+	_cleanup_(rr_freep) ldns_rr *whole = rr_of(rest, ".", default_ttl),
+				    *below = rr_of(rest, origin, default_ttl);
+	_cleanup_(text_freep) char *text = NULL;
+	const char *from;
+
+	/* Whoever takes the rest as it is says what is wrong with it. */
+	if (!whole)
+		return 0;
+	if (!below)
+		return bad_line(e, rest, "a name in it is too long");
+	if (ldns_rr_compare(whole, below) == 0)
+		return 0;
+	text = ldns_rr2str(below);
+	from = text ? strpbrk(text, " \t") : NULL;
+	if (!from)
+		return err_set(e, -ENOMEM, "out of memory");
+	from += strspn(from, " \t");
+	str_add(out, from, strcspn(from, "\n"));
+	return str_err(out);
+}
+
 int records_add_file(struct records *r, enum records_rank rank, const char *path,
     const char *origin, uint32_t default_ttl, struct err *e)
 {
@@ -286,13 +329,18 @@ static bool has_rdata(const struct zone_rrset *s, const struct zone_rdata *d)
 	return false;
 }
 
+static bool is_skydns(uint8_t rank)
+{
+	return rank == RECORDS_STORE || rank == RECORDS_ETCD;
+}
+
 /* The sorted records a[0..n) are of one name: fills b's sets and returns their number.
- */
+ * What others keep for us is not ours to refuse: of too many, the first count. */
 static size_t merge(
     const struct records *r, const struct record *a, size_t n, struct build *b)
 {
 	struct zone_rdata *free_rdata = b->rdata;
-	size_t n_sets = 0;
+	size_t n_sets = 0, size = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct zone_rdata d = { rdata_of(r, &a[i]), a[i].rdata_len };
@@ -304,19 +352,19 @@ static size_t merge(
 			s = &b->sets[n_sets];
 			*s = (struct zone_rrset){ a[i].type, ttl, 0, free_rdata };
 			b->ranks[n_sets++] = a[i].rank;
+			size = 0;
 		}
 		if (a[i].rank != b->ranks[n_sets - 1] || has_rdata(s, &d))
 			continue;
+		if (is_skydns(a[i].rank) &&
+		    size + ZONE_RECORD_HEAD + d.n > ZONE_SET_MAX)
+			continue;
+		size += ZONE_RECORD_HEAD + d.n;
 		*free_rdata++ = d;
 		s->n++;
 		s->ttl = MIN(s->ttl, a[i].ttl);
 	}
 	return n_sets;
-}
-
-static bool is_skydns(uint8_t rank)
-{
-	return rank == RECORDS_STORE || rank == RECORDS_ETCD;
 }
 
 /* A CNAME stands alone (RFC 2181, 10.1): the better rank decides which of the two goes.

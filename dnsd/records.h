@@ -6,6 +6,7 @@
 
 #include "common/base.h"
 #include "common/err.h"
+#include "common/str.h"
 #include "dnsd/name.h"
 #include "dnsd/zone.h"
 
@@ -32,6 +33,10 @@ int records_add(struct records *r, enum records_rank rank, const struct name_buf
  * it). */
 int records_add_line(struct records *r, enum records_rank rank, const char *line,
     const char *origin, uint32_t default_ttl, struct err *e) _mustcheck_;
+/* The rest of such a line, behind the owner, as one that means the same below the root: 0,
+ * with out left empty where it does already. */
+int records_whole_rest(const char *rest, const char *origin, uint32_t default_ttl,
+    struct str *out, struct err *e) _mustcheck_;
 /* A whole file of such lines; blank ones and comments (;) are skipped. */
 int records_add_file(struct records *r, enum records_rank rank, const char *path,
     const char *origin, uint32_t default_ttl, struct err *e) _mustcheck_;

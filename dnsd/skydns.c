@@ -333,25 +333,33 @@ int skydns_changed(
 	struct name_buf b;
 	int r = 0;
 
-	/* Children stand before their parents, or are touched with them again. */
-	while (r == 0 && !list_empty(&s->changed)) {
-		struct skydns_node *n =
-		    CONTAINER_OF(s->changed.next, struct skydns_node, changed);
+	s->at_hand.name = &b;
+	list_for_each (l, &s->changed) {
+		struct skydns_node *n = CONTAINER_OF(l, struct skydns_node, changed);
 
-		s->at_hand.name = &b;
 		s->at_hand.node = n;
 		if (skydns_name(n, &b))
 			r = fn(&b, arg);
 		if (r < 0)
 			break;
+	}
+	s->at_hand.name = NULL;
+	return r;
+}
+
+void skydns_settle(struct skydns *s)
+{
+	/* A parent that is left without children comes behind them. */
+	while (!list_empty(&s->changed)) {
+		struct skydns_node *n =
+		    CONTAINER_OF(s->changed.next, struct skydns_node, changed);
+
 		list_remove(&n->changed);
 		if (n->parent && !n->value && list_empty(&n->children)) {
 			touch(s, n->parent);
 			node_free(s, n);
 		}
 	}
-	s->at_hand.name = NULL;
-	return r;
 }
 
 struct name_buf *skydns_set_zones(struct skydns *s, struct name_buf *zones, size_t n)

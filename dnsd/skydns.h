@@ -18,6 +18,7 @@
 #include "dnsd/records.h"
 
 #define SKYDNS_UNION 1000
+#define SKYDNS_TTL 300 /* of values that tell none */
 
 /* What a name is to the zones. */
 enum skydns_place {
@@ -76,10 +77,13 @@ size_t skydns_count(const struct skydns *s); /* values */
 struct name_buf *skydns_set_zones(struct skydns *s, struct name_buf *zones, size_t n);
 /* While it is hidden, no name has records. */
 void skydns_hide(struct skydns *s, bool hidden);
-/* All names whose records may have changed since the last call.  fn gets each once;
- * skydns_records() tells its records.  What is empty is freed afterwards. */
+/* All names whose records may have changed.  fn gets each once; skydns_records() tells its
+ * records.  They count as changed until skydns_settle(), so that a change which came to
+ * nothing can be made again. */
 int skydns_changed(
     struct skydns *s, int (*fn)(const struct name_buf *name, void *arg), void *arg);
+/* Nothing counts as changed any more, and what is empty is freed. */
+void skydns_settle(struct skydns *s);
 bool skydns_has_changes(const struct skydns *s);
 /* Every name counts as changed. */
 void skydns_touch_all(struct skydns *s);

@@ -1,5 +1,6 @@
 /* Values of SkyDNS's keys, read as Go's JSON does: keys in any case, the last one of
  * several, unknown ones ignored.  See skydns.h. */
+#include <ctype.h>
 #include <errno.h>
 #include <ldns/ldns.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 #include "dnsd/json_plain.h"
 #include "dnsd/skydns.h"
 
-#define DEFAULT_TTL 300
 #define DEFAULT_PRIORITY 10
 
 struct fields {
@@ -107,7 +107,7 @@ static int value_make(struct skydns_value **ret, const struct fields *f,
 
 	if (!v)
 		return err_set(e, -ENOMEM, "out of memory");
-	v->ttl = f->ttl ? (uint32_t)MIN(f->ttl, INT32_MAX) : DEFAULT_TTL;
+	v->ttl = f->ttl ? (uint32_t)MIN(f->ttl, INT32_MAX) : SKYDNS_TTL;
 	v->port = (int32_t)f->port;
 	v->priority = (uint16_t)f->priority;
 	v->weight = (uint16_t)MIN(f->weight, UINT16_MAX);
@@ -253,7 +253,7 @@ static int parse_line(
 	str_add(&line, text, n);
 	if (str_err(&line) || records_new(&r) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
-	k = records_add_line(r, RECORDS_STATIC, str_get(&line), ".", DEFAULT_TTL, e);
+	k = records_add_line(r, RECORDS_STATIC, str_get(&line), ".", SKYDNS_TTL, e);
 	v = NULL;
 	if (k == 0 && records_get(r, 0, &one)) {
 		v = calloc(1, sizeof(*v) + one.n);
@@ -272,6 +272,26 @@ static int parse_line(
 	return k;
 }
 
+/* Whether a line begins: with a TTL, the class, or a type. */
+static bool is_line(const char *text, size_t n)
+{
+	char word[16];
+	size_t i = 0;
+
+	if (!isalnum((unsigned char)text[0]))
+		return false;
+	while (i < n && i < sizeof(word) - 1 && text[i] != ' ' && text[i] != '\t') {
+		word[i] = text[i];
+		i++;
+	}
+	word[i] = '\0';
+	if (i == n || (text[i] != ' ' && text[i] != '\t'))
+		return false;
+	/* "null" is a type as well. */
+	return isdigit((unsigned char)word[0]) || strcasecmp(word, "IN") == 0 ||
+	    (strcmp(word, "null") != 0 && ldns_get_rr_type_by_name(word));
+}
+
 int skydns_value_new(
     struct skydns_value **ret, const char *text, size_t n, struct err *e)
 {
@@ -281,10 +301,7 @@ int skydns_value_new(
 		blank++;
 	if (blank == n)
 		return err_set(e, -EINVAL, "the value is empty");
-	if (text[blank] >= '0' && text[blank] <= '9' &&
-	    memchr(text + blank, ' ', n - blank))
-		return parse_line(ret, text + blank, n - blank, e);
-	if (strncasecmp(text + blank, "IN ", MIN(n - blank, 3u)) == 0)
-		return parse_line(ret, text + blank, n - blank, e);
-	return parse_json(ret, text, n, e);
+	return is_line(text + blank, n - blank)
+	    ? parse_line(ret, text + blank, n - blank, e)
+	    : parse_json(ret, text, n, e);
 }

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/htable.h"
 #include "common/http_server.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/utf8.h"
 #include "dnsd/kvfile.h"
 
 #define ROUTE "/v1/records"
@@ -21,6 +23,7 @@ struct row {
 	struct hnode node;
 	char *value;
 	size_t n_key, n_value;
+	uint32_t generation; /* of the last look that found it */
 	char key[];
 };
 
@@ -30,10 +33,11 @@ struct store {
 	struct kvfile *file;
 	struct htable rows;
 	char *origin;
+	uint32_t generation;      /* of looks */
 	struct list_link changes; /* on their way to the disk */
 };
 
-/* A request that waits for the disk. */
+/* A request that waits for the disk; or a look. */
 struct change {
 	struct list_link link;
 	struct store *store;
@@ -153,7 +157,8 @@ static void on_written(struct kv_batch *b)
 }
 
 /* Sends a checked batch on its way; takes it. */
-static int submit(struct store *s, struct http_req *r, struct kv_batch *b)
+static int send_batch(struct store *s, struct http_req *r, struct kv_batch *b,
+    void (*done)(struct kv_batch *b))
 {
 	struct change *ch = calloc(1, sizeof(*ch));
 
@@ -165,10 +170,93 @@ static int submit(struct store *s, struct http_req *r, struct kv_batch *b)
 	ch->req = r;
 	list_append(&s->changes, &ch->link);
 	b->arg = ch;
-	b->done = on_written;
-	http_req_on_end(r, on_req_end, ch);
+	b->done = done;
+	if (r)
+		http_req_on_end(r, on_req_end, ch);
 	kvfile_write(s->file, b);
 	return 0;
+}
+
+static int submit(struct store *s, struct http_req *r, struct kv_batch *b)
+{
+	return send_batch(s, r, b, on_written);
+}
+
+/* What there is of an operation's key, if it is as that says. */
+static struct row *row_same(const struct store *s, const struct kv_op *op)
+{
+	struct row *w = row_find(s, op->key, op->n_key);
+
+	return w && w->n_value == op->n_value &&
+		memcmp(w->value, op->value, op->n_value) == 0
+	    ? w
+	    : NULL;
+}
+
+/* The file's rows take the place of ours, which may be older.  Changes of our own come to
+ * us in their order, those before the look and those behind it. */
+static void adopt(struct store *s, const struct kv_batch *b)
+{
+	s->generation++;
+	for (size_t i = 0; i < b->n; i++) {
+		const struct kv_op *op = &b->ops[i];
+		struct row *w = row_same(s, op);
+
+		if (!w) {
+			apply(s, op->key, op->n_key, op->value, op->n_value);
+			w = row_same(s, op);
+		}
+		if (w)
+			w->generation = s->generation;
+	}
+	htable_for_each (h, &s->rows) {
+		struct row *w = CONTAINER_OF(h, struct row, node);
+		int r;
+
+		if (w->generation == s->generation)
+			continue;
+		r = skydns_put(s->tree, w->key, w->n_key, NULL, 0, 0, NULL);
+		(void)r;
+		row_remove(s, w);
+	}
+	catalog_flush(s->catalog);
+}
+
+static void on_looked(struct kv_batch *b)
+{
+	struct change *ch = b->arg;
+
+	if (ch->store && b->result > 0)
+		adopt(ch->store, b);
+	list_remove(&ch->link);
+	free(ch);
+	kv_batch_free(b);
+}
+
+void store_look(struct store *s)
+{
+	struct kv_batch *b;
+	int r = kv_batch_new(&b);
+
+	if (r < 0)
+		return;
+	b->part = KV_LOOK;
+	/* Without memory there is another look. */
+	r = send_batch(s, NULL, b, on_looked);
+	(void)r;
+}
+
+static bool is_utf8(const char *p, size_t n)
+{
+	uint32_t c;
+	size_t len;
+
+	for (; n; p += len, n -= len) {
+		len = utf8_decode(p, n, &c);
+		if (!len)
+			return false;
+	}
+	return true;
 }
 
 /* One change into a batch, checked. */
@@ -177,6 +265,10 @@ static int add_change(struct store *s, struct kv_batch *b, const char *key,
 {
 	int r = skydns_check(s->tree, key, strlen(key), value, n, e);
 
+	/* A list is JSON. */
+	if (r == 0 && value && (!is_utf8(key, strlen(key)) || !is_utf8(value, n)))
+		r = err_set(e, -EINVAL,
+		    "key and value must be UTF-8; write other bytes as \\DDD");
 	if (r == 0 && n > VALUE_MAX)
 		r = err_set(e, -E2BIG, "the value is longer than %d bytes", VALUE_MAX);
 	if (r == 0)
@@ -184,31 +276,73 @@ static int add_change(struct store *s, struct kv_batch *b, const char *key,
 	return r;
 }
 
-/* "api 60 IN A 192.0.2.1": its key is the name's and one that follows from the rest
- * without the TTL, so that the same record is the same key. */
+/* What the data of a line come to, without its TTL, so that the same record has the same
+ * key: however many blanks there are, and whether the class is written or not. */
+static uint64_t hash_of(const char *rest)
+{
+	static const char class[] = "in ";
+	uint64_t hash = 0xcbf29ce484222325ULL;
+	bool quoted = false;
+	size_t n;
+
+	rest += strspn(rest, "0123456789");
+	rest += strspn(rest, " \t");
+	if (strncasecmp(rest, class, 2) == 0 && strchr(" \t", rest[2]))
+		rest += 2 + strspn(rest + 2, " \t");
+	for (const char *p = class; *p; p++)
+		hash = (hash ^ (uint8_t)*p) * 0x100000001b3ULL;
+	for (; *rest; rest += n) {
+		bool blank = !quoted && (*rest == ' ' || *rest == '\t');
+
+		n = blank ? strspn(rest, " \t") : 1;
+		quoted ^= *rest == '"';
+		hash = (hash ^ (blank ? ' ' : (uint8_t)tolower((unsigned char)*rest))) *
+		    0x100000001b3ULL;
+	}
+	return hash;
+}
+
+/* The owner of a line of n bytes. */
+static int line_name(const struct store *s, const char *line, size_t n,
+    struct name_buf *ret, struct err *e)
+{
+	_cleanup_(str_deinit) struct str name = STR_INIT;
+	const char *origin = s->origin ? s->origin : "";
+
+	if (n == 1 && line[0] == '@') {
+		str_addf(&name, "%s.", origin);
+	} else {
+		str_add(&name, line, n);
+		if (n == 0 || line[n - 1] != '.')
+			str_addf(&name, ".%s", origin);
+	}
+	if (str_err(&name) || n == 0 || name_parse(ret, str_get(&name)) < 0)
+		return err_set(
+		    e, -EINVAL, "\"%.64s\" does not begin with a name", line);
+	/* Keys have their own use for these. */
+	for (size_t i = 0; ret->wire[i]; i += ret->wire[i] + 1u)
+		if (memchr(ret->wire + i + 1, '/', ret->wire[i]) ||
+		    ret->wire[i + 1] == '=')
+			return err_set(e, -EINVAL,
+			    "\"%.64s\" is a name that no key can have; write it to "
+			    "\"records\" in dnsd.yaml",
+			    line);
+	return 0;
+}
+
+/* "api 60 IN A 192.0.2.1": its key is the name's and one that follows from the rest. */
 static int line_key(struct store *s, const char *line, struct str *key,
     const char **value, struct err *e)
 {
 	size_t n = strcspn(line, " \t");
-	_cleanup_(str_deinit) struct str name = STR_INIT;
 	uint8_t starts[DNS_NAME_MAX / 2 + 1];
-	uint64_t hash = 0xcbf29ce484222325ULL;
-	const char *rest;
 	unsigned labels = 0;
 	struct name_buf b;
+	int r = line_name(s, line, n, &b, e);
 
-	str_add(&name, line, n);
-	if (n == 0 || line[n - 1] != '.')
-		str_addf(&name, ".%s", s->origin ? s->origin : "");
-	*value = rest = line + n + strspn(line + n, " \t");
-	if (str_err(&name) || n == 0 || name_parse(&b, str_get(&name)) < 0)
-		return err_set(
-		    e, -EINVAL, "\"%.64s\" does not begin with a name", line);
-	rest += strspn(rest, "0123456789");
-	rest += strspn(rest, " \t");
-	for (; *rest; rest++)
-		hash =
-		    (hash ^ (uint8_t)tolower((unsigned char)*rest)) * 0x100000001b3ULL;
+	if (r < 0)
+		return r;
+	*value = line + n + strspn(line + n, " \t");
 	for (size_t i = 0; b.wire[i]; i += b.wire[i] + 1u)
 		starts[labels++] = (uint8_t)i;
 	str_addz(key, skydns_path(s->tree));
@@ -216,27 +350,38 @@ static int line_key(struct store *s, const char *line, struct str *key,
 		str_addc(key, '/');
 		str_add(key, b.wire + starts[labels] + 1, b.wire[starts[labels]]);
 	}
-	str_addf(key, "/=%016llx", (unsigned long long)hash);
+	str_addf(key, "/=%016llx", (unsigned long long)hash_of(*value));
 	return str_err(key);
+}
+
+/* Names in a line's data are below the origin as well, which a value has to tell. */
+static int add_line(
+    struct store *s, struct kv_batch *b, const char *line, bool delete, struct err *e)
+{
+	_cleanup_(str_deinit) struct str key = STR_INIT, whole = STR_INIT;
+	const char *value = NULL;
+	int r = line_key(s, line, &key, &value, e);
+
+	if (r == 0 && delete)
+		return add_change(s, b, str_get(&key), NULL, 0, e);
+	if (r == 0)
+		r = records_whole_rest(
+		    value, s->origin ? s->origin : ".", SKYDNS_TTL, &whole, e);
+	if (whole.len)
+		value = str_get(&whole);
+	return r < 0 ? r : add_change(s, b, str_get(&key), value, strlen(value), e);
 }
 
 static int add_json(struct store *s, struct kv_batch *b, const json_t *o, struct err *e)
 {
-	_cleanup_(str_deinit) struct str text = STR_INIT, made = STR_INIT;
-	const char *key = json_str(o, "key"), *line = json_str(o, "record"),
-		   *value = NULL;
+	_cleanup_(str_deinit) struct str text = STR_INIT;
+	const char *key = json_str(o, "key"), *line = json_str(o, "record");
 	const json_t *v = json_object_get(o, "value");
 	int r;
 
-	if (line) {
-		r = line_key(s, line, &made, &value, e);
-		if (r < 0)
-			return r;
-		if (json_is_true(json_object_get(o, "delete")))
-			value = NULL;
-		return add_change(
-		    s, b, str_get(&made), value, value ? strlen(value) : 0, e);
-	}
+	if (line)
+		return add_line(
+		    s, b, line, json_is_true(json_object_get(o, "delete")), e);
 	if (!key)
 		return err_set(
 		    e, -EINVAL, "a change has neither \"key\" nor \"record\"");

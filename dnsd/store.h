@@ -9,9 +9,10 @@
  *   POST   /v1/records             {"changes":[{"key":...,"value":...}, {"key":...}]}: all or
  *                                  nothing; a change without a value deletes
  *
- * In a change, "record" may stand in for key and value: a line of a zone file, whose name
- * is below the cluster's domain unless it ends with a dot; "delete":true takes it away.  A
- * value is a JSON object or the rest of such a line.  The reply to a change comes when it
+ * In a change, "record" may stand in for key and value: a line of a zone file, whose names
+ * are below the cluster's domain unless they end with a dot; "delete":true takes it away.  A
+ * value is a JSON object or the rest of such a line, with names that are whole.  All of it is
+ * UTF-8.  The reply to a change comes when it
  * is on disk and every worker answers by it.
  */
 #pragma once
@@ -34,4 +35,7 @@ DEFINE_FREEP(store)
 void store_set_origin(struct store *s, const char *origin);
 /* A handler of the admin socket for all of the above. */
 int store_request(struct store *s, struct http_req *r);
+/* Takes over what another process wrote to the file: a predecessor that finishes changes
+ * during an upgrade in place. */
+void store_look(struct store *s);
 size_t store_count(const struct store *s);

@@ -64,6 +64,7 @@ int wild_wait(struct wild *w, struct forward_waiter *fw, const struct query *q,
 	fw->q = *q;
 	fw->tcp = tcp;
 	fw->glue = NULL;
+	fw->counted = NULL;
 	fw->id = ++w->last_id;
 	list_init(&fw->link);
 	list_append(&w->waiting, &fw->link);

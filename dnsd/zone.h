@@ -22,6 +22,9 @@
 #include "dnsd/name.h"
 
 #define ZONE_NO_APEX UINT16_MAX
+/* What the records of an RRset may take on the wire, for a reply to hold them. */
+#define ZONE_SET_MAX (DNS_MESSAGE_MAX - DNS_HEADER - DNS_NAME_MAX - 4 - DNS_OPT_LEN)
+#define ZONE_RECORD_HEAD 12u /* of each, before its data */
 
 /* One RRset of a name: count records, len bytes at the name's address plus off.  Each
  * record's owner is the pointer 0xC00C; names in rdata are not compressed. */

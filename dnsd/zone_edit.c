@@ -199,10 +199,8 @@ static size_t set_size(const struct zone_rrset *s)
 	size_t size = 0;
 
 	for (size_t i = 0; i < s->n; i++)
-		size += 12 + s->rdata[i].n;
-	return size <= DNS_MESSAGE_MAX - DNS_HEADER - DNS_NAME_MAX - 4 - DNS_OPT_LEN
-	    ? size
-	    : 0;
+		size += ZONE_RECORD_HEAD + s->rdata[i].n;
+	return size <= ZONE_SET_MAX ? size : 0;
 }
 
 /* Compiles a name that hangs nowhere yet. */

@@ -22,9 +22,10 @@ def b64(text):
 class Member:
     """host: a netns.Host to run on; without one it is loopback."""
 
-    def __init__(self, name, folder, tls=None, host=None):
+    def __init__(self, name, folder, tls=None, host=None, args=()):
         self.name = name
         self.tls = tls
+        self.args = list(args)
         self.host = host
         self.dir = os.path.join(str(folder), name)
         self.client, self.peer = free_port(), free_port()
@@ -40,7 +41,7 @@ class Member:
             self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
             "--initial-cluster", ",".join(f"{m.name}={m.peer_url}" for m in cluster),
             "--log-level", "error", "--logger", "zap", "--heartbeat-interval", "50",
-            "--election-timeout", "500",
+            "--election-timeout", "500", *self.args,
         ]
         if self.tls:
             args += ["--trusted-ca-file", self.tls.ca, "--cert-file", self.tls.server[0],
@@ -66,10 +67,10 @@ class Member:
 class Etcd:
     """tls: ca, server and client as paths, and pairs of certificate and key."""
 
-    def __init__(self, folder, members=1, tls=None):
+    def __init__(self, folder, members=1, tls=None, args=()):
         self.folder = folder
         self.how = {"verify": tls.ca, "cert": tls.client} if tls else {}
-        self.members = [Member(f"m{i}", folder, tls) for i in range(members)]
+        self.members = [Member(f"m{i}", folder, tls, args=args) for i in range(members)]
         self.start()
 
     @property
@@ -106,6 +107,12 @@ class Etcd:
         assert r.status_code == 200, r.text
         return r.json()
 
+    def log_in(self, name, password):
+        """Further requests are this user's."""
+        self.how.pop("headers", None)
+        token = self.post("/auth/authenticate", {"name": name, "password": password})["token"]
+        self.how["headers"] = {"Authorization": token}
+
     def put(self, key, value):
         return self.post("/kv/put", {"key": b64(key), "value": b64(value)})
 
@@ -128,13 +135,13 @@ class Etcd:
 
 @pytest.fixture
 def etcd(tmp_path):
-    """etcd(members, tls) -> Etcd"""
+    """etcd(members, tls, args) -> Etcd"""
     if not shutil.which("etcd"):
         pytest.skip("etcd-server is not installed")
     running = []
 
-    def start(members=1, tls=None):
-        running.append(Etcd(tmp_path / f"etcd{len(running)}", members, tls))
+    def start(members=1, tls=None, args=()):
+        running.append(Etcd(tmp_path / f"etcd{len(running)}", members, tls, args))
         return running[-1]
 
     yield start

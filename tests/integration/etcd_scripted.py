@@ -5,6 +5,7 @@ import base64
 import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 
@@ -17,7 +18,7 @@ TOO_LARGE = 80 << 20  # more than dnsd takes as one page
 class Stub:
     """An etcd that answers ranges by range(handler, request), and any number of watches."""
 
-    cluster = 7
+    cluster, term = 7, 2
 
     def __init__(self):
         self.watching = threading.Event()
@@ -32,6 +33,8 @@ class Stub:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == "/v3/watch":
                     owner.follow(self)
+                elif self.path == "/v3/kv/lease/timetolive":
+                    owner.lease(self)
                 else:
                     owner.range(self, request)
 
@@ -44,14 +47,18 @@ class Stub:
         self.urls = [f"http://{HOST}:{self.server.server_port}"]
 
     def header(self, revision):
-        return {"cluster_id": str(self.cluster), "revision": str(revision)}
+        return {"cluster_id": str(self.cluster), "revision": str(revision),
+                "raft_term": str(self.term)}
 
     def range(self, handler, request):
         raise NotImplementedError
 
-    def reply(self, handler, revision, **more):
+    def lease(self, handler):
+        raise NotImplementedError
+
+    def reply(self, handler, revision, status=200, **more):
         body = json.dumps({"header": self.header(revision), **more}).encode()
-        handler.send_response(200)
+        handler.send_response(status)
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         handler.wfile.write(body)
@@ -79,18 +86,17 @@ class Stub:
 
 
 class ScriptedEtcd(Stub):
-    """Has no keys at revision 1.  The second range is answered when it may be, with what was
-    true when it was asked."""
+    """Has no keys at revision 1.  The first range beside a watch is answered when it may be,
+    with what was true when it was asked."""
 
     def __init__(self):
-        self.ranges, self.revision, self.keys = 0, 1, set()
+        self.revision, self.keys = 1, set()
         self.asked, self.may_answer = threading.Event(), threading.Event()
         super().__init__()
 
     def range(self, handler, request):
-        self.ranges += 1
         revision, count = self.revision, len(self.keys)
-        if self.ranges == 2:
+        if self.watching.is_set() and not self.asked.is_set():
             self.asked.set()
             self.may_answer.wait()
         self.reply(handler, revision, count=str(count))
@@ -109,6 +115,8 @@ class ScriptedEtcd(Stub):
 class CountingEtcd(Stub):
     """Has one key from the beginning; knows when it was asked how far it is."""
 
+    lease_id = "0"
+
     def __init__(self, key, value):
         self.key, self.value, self.revision, self.times = key, value, 1, []
         super().__init__()
@@ -118,7 +126,8 @@ class CountingEtcd(Stub):
             self.times.append(time.monotonic())
             self.reply(handler, self.revision)
             return
-        kv = {"key": b64(self.key), "value": b64(self.value), "mod_revision": "1"}
+        kv = {"key": b64(self.key), "value": b64(self.value), "mod_revision": "1",
+              "lease": self.lease_id}
         known = int(request.get("min_mod_revision", "0")) > 1 or request.get("count_only")
         self.reply(handler, self.revision, kvs=[] if known else [kv], count="1")
 
@@ -167,3 +176,56 @@ class PagedEtcd(Stub):
             return
         page = [{"key": b64(k), "value": b64(v), "mod_revision": "1"} for k, v in found[:limit]]
         self.reply(handler, 1, kvs=page, more=len(found) > limit, count=str(len(found)))
+
+
+class SilentEtcd(Stub):
+    """Takes requests and never answers: knows which ones."""
+
+    def __init__(self):
+        self.requests = []
+        super().__init__()
+
+    def range(self, handler, request):
+        self.requests.append(request)
+        self.over.wait()
+        handler.close_connection = True
+
+
+class StallingList(CountingEtcd):
+    """Holds a list back until it may go on."""
+
+    def __init__(self, key, value):
+        self.listing, self.may_list = threading.Event(), threading.Event()
+        super().__init__(key, value)
+
+    def range(self, handler, request):
+        if "limit" in request and "min_mod_revision" not in request:
+            self.listing.set()
+            self.may_list.wait()
+        super().range(handler, request)
+
+    def stop(self):
+        self.may_list.set()
+        super().stop()
+
+
+class LeasingEtcd(CountingEtcd):
+    """Its key has a lease of which it cannot tell at first."""
+
+    able = False
+    lease_id = "77"
+
+    def __init__(self, key, value):
+        self.asked = threading.Event()
+        super().__init__(key, value)
+
+    def lease(self, handler):
+        self.asked.set()
+        if self.able:
+            self.reply(handler, self.revision, ID=self.lease_id, grantedTTL="100")
+        else:
+            self.reply(handler, self.revision, status=503, message="etcdserver: no leader")
+
+    def end_watch(self):
+        """The next one begins a moment later."""
+        self.watches[-1].connection.shutdown(socket.SHUT_RDWR)

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import subprocess
 
 import dns.rdatatype
 import pytest
@@ -248,9 +249,8 @@ def test_a_mass_deletion_is_applied_and_told(daemon, etcd):
     wait_until(lambda: rcode(udp(p, query("h0.okd.example.com"))) == "NXDOMAIN", what="it")
 
 
-def test_users_and_tokens(daemon, etcd, tmp_path):
-    e = etcd()
-    e.put(f"{D}/new", '{"host":"10.0.0.1"}')
+def switch_users_on(e):
+    """root, whose password is r, and dnsd, who may read."""
     for path, body in (
             ("/auth/user/add", {"name": "root", "password": "r"}),
             ("/auth/role/add", {"name": "root"}),
@@ -262,17 +262,75 @@ def test_users_and_tokens(daemon, etcd, tmp_path):
             ("/auth/user/grant", {"user": "dnsd", "role": "reader"}),
             ("/auth/enable", {})):
         e.post(path, body)
+
+
+def follow_as_user(daemon, e, tmp_path):
     secret = tmp_path / "password"
     secret.write_text('p"w\n')
     p = free_port()
     d = daemon("dnsd", {"listen": [f"{HOST}:{p}"], "etcd": {
         "endpoints": e.urls, "username": "dnsd", "password_file": str(secret)}}, check_fds=False)
+    return d, p, secret
+
+
+def test_users_and_tokens(daemon, etcd, tmp_path):
+    e = etcd()
+    e.put(f"{D}/new", '{"host":"10.0.0.1"}')
+    switch_users_on(e)
+    d, p, secret = follow_as_user(daemon, e, tmp_path)
     comes(p, "new.okd.example.com", ["10.0.0.1"])
     secret.write_text("wrong\n")
     d.stop()
     d.start()
     d.log_contains("authentication failed")
     assert ask(p, "new.okd.example.com") == ["10.0.0.1"]
+
+
+def test_tokens_from_before_users_changed(daemon, etcd, tmp_path):
+    """A JWT holds for one revision of users and roles."""
+    private, public = tmp_path / "jwt.key", tmp_path / "jwt.pub"
+    subprocess.run(["openssl", "genrsa", "-out", private, "2048"], check=True,
+                   capture_output=True)
+    subprocess.run(["openssl", "rsa", "-in", private, "-pubout", "-out", public], check=True,
+                   capture_output=True)
+    e = etcd(args=["--auth-token", f"jwt,pub-key={public},priv-key={private},"
+                   "sign-method=RS256,ttl=1h"])
+    e.put(f"{D}/new", '{"host":"10.0.0.1"}')
+    switch_users_on(e)
+    d, p, _ = follow_as_user(daemon, e, tmp_path)
+    comes(p, "new.okd.example.com", ["10.0.0.1"])
+    wait_until(lambda: following(d), what="the watch")
+    for i in (2, 3):
+        e.log_in("root", "r")
+        e.post("/auth/user/add", {"name": f"somebody{i}", "password": "x"})
+        e.log_in("root", "r")
+        e.put(f"{D}/new", f'{{"host":"10.0.0.{i}"}}')
+        # Tokens are looked at when something is asked, not while a watch goes on.
+        d.signal(signal.SIGSTOP)
+        e.stop()
+        e.start()
+        e.put(f"{D}/new", f'{{"host":"10.0.1.{i}"}}')
+        d.signal(signal.SIGCONT)
+        comes(p, "new.okd.example.com", [f"10.0.1.{i}"])
+        wait_until(lambda: following(d), timeout=20, what="the watch")
+
+
+def test_a_user_where_users_are_switched_off(daemon, etcd, tmp_path):
+    e = etcd()
+    e.put(f"{D}/new", '{"host":"10.0.0.1"}')
+    d, p, _ = follow_as_user(daemon, e, tmp_path)
+    comes(p, "new.okd.example.com", ["10.0.0.1"])
+    wait_until(lambda: following(d), what="the watch")
+    switch_users_on(e)
+    e.log_in("root", "r")
+    e.put(f"{D}/new", '{"host":"10.0.0.2"}')
+    comes(p, "new.okd.example.com", ["10.0.0.2"])
+    e.stop()
+    e.start()
+    e.log_in("root", "r")
+    e.put(f"{D}/new", '{"host":"10.0.0.3"}')
+    comes(p, "new.okd.example.com", ["10.0.0.3"])
+    wait_until(lambda: following(d), timeout=20, what="the watch")
 
 
 def test_reload_to_another_cluster_and_to_none(daemon, etcd):
@@ -369,6 +427,51 @@ def test_several_clusters(daemon, etcd):
     d.reload({**config, "etcd": []})
     assert rcode(udp(p, query("two.okd.example.com"))) == "NXDOMAIN"
     assert "etcd" not in d.status()["dnsd"]
+
+
+def test_clusters_are_known_wherever_they_stand(daemon, etcd):
+    """What was known of one that is out of reach stays when others go or change places."""
+    a, b = etcd(), etcd()
+    a.put(f"{D}/one", '{"host":"10.0.0.1"}')
+    b.put(f"{D}/two", '{"host":"10.0.0.2"}')
+    p = free_port()
+    first, second = {"endpoints": a.urls}, {"endpoints": b.urls}
+    config = {"listen": [f"{HOST}:{p}"], "forward": {"to": []}, "etcd": [first, second]}
+    d = daemon("dnsd", config, check_fds=False)
+    comes(p, "one.okd.example.com", ["10.0.0.1"])
+    comes(p, "two.okd.example.com", ["10.0.0.2"])
+    b.stop()
+    d.reload({**config, "etcd": [second, first]})
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    assert ask(p, "one.okd.example.com") == ["10.0.0.1"]
+    # A reload that fails changes nothing.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind((HOST, 0))
+        at = f"{HOST}:{taken.getsockname()[1]}"
+        d.write_config({**config, "listen": [f"{HOST}:{p}", at], "etcd": [first]})
+        since = d.log_position()
+        d.signal(signal.SIGHUP)
+        d.log_contains("is held by another program", since=since)
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    d.reload({**config, "etcd": [second]})
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    assert rcode(udp(p, query("one.okd.example.com"))) == "NXDOMAIN"
+    d.reload(config)
+    assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
+    comes(p, "one.okd.example.com", ["10.0.0.1"])
+    # Each has its own file again.
+    wait_until(lambda: [s["state"] for s in d.status()["dnsd"]["etcd"]][0] == "watching",
+               what="the first")
+    b.start()
+    b.put(f"{D}/two", '{"host":"10.0.0.3"}')
+    comes(p, "two.okd.example.com", ["10.0.0.3"])
+    d.stop()
+    a.stop()
+    b.stop()
+    d.start()
+    assert ask(p, "one.okd.example.com") == ["10.0.0.1"]
+    assert ask(p, "two.okd.example.com") == ["10.0.0.3"]
+    assert [s["keys"] for s in d.status()["dnsd"]["etcd"]] == [1, 1]
 
 
 def test_other_endpoints_of_a_cluster_leave_no_gap(daemon, etcd):

@@ -3,7 +3,9 @@ answers more than fits; questions go on being answered all the while."""
 
 import contextlib
 import json
+import os
 import signal
+import sqlite3
 import threading
 
 import pytest
@@ -11,7 +13,7 @@ import dnsd
 from dnsd import HOST, query, rcode, texts, udp
 import etcd as server
 from etcd import b64
-from etcd_scripted import CountingEtcd, PagedEtcd
+from etcd_scripted import CountingEtcd, LeasingEtcd, PagedEtcd, SilentEtcd, StallingList
 from harness import free_port, wait_until
 import jumpclock
 import netns as namespaces
@@ -142,6 +144,108 @@ def test_a_member_out_of_reach_is_left_for_another(daemon, etcd, proxy):
         e.put(f"{D}/which", '{"host":"10.0.0.3"}')
         comes(p, "which.okd.example.com", ["10.0.0.3"])
     assert lists(d) == 1
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_a_member_that_says_nothing_is_not_asked_for_a_list(daemon, etcd, tmp_path, user):
+    """A list may take half a minute; whether anybody is there is known in seconds."""
+    e, silent = etcd(), SilentEtcd()
+    secret = tmp_path / "password"
+    secret.write_text("p")
+    who = {"username": "dnsd", "password_file": str(secret)} if user else {}
+    try:
+        e.put(f"{D}/which", '{"host":"10.0.0.1"}')
+        p = free_port()
+        daemon("dnsd", {"listen": [f"{HOST}:{p}"], "forward": {"to": []}, "etcd": {
+            "endpoints": silent.urls + e.urls, **who}}, check_fds=False)
+        wait_until(lambda: texts(udp(p, query("which.okd.example.com"))) == ["10.0.0.1"],
+                   timeout=25, what="the record by way of the other")
+        assert silent.requests and all("range_end" not in r for r in silent.requests)
+    finally:
+        silent.stop()
+
+
+def test_the_store_is_written_while_keys_are_listed(daemon):
+    e = StallingList(f"{D}/which", '{"host":"10.0.0.1"}')
+    try:
+        d, p = follow(daemon, e, wait=False)
+        assert e.listing.wait(20)
+        put = d.admin("/v1/records" + f"{D}/stored", "PUT", '{"host":"10.0.0.2"}')
+        assert put.status == 204
+        assert texts(udp(p, query("stored.okd.example.com"))) == ["10.0.0.2"]
+        e.may_list.set()
+        comes(p, "which.okd.example.com", ["10.0.0.1"])
+    finally:
+        e.stop()
+
+
+def test_a_backup_that_has_come_further_is_another_state(daemon):
+    """Restored, and written to until its revision was higher: what was undone tells no event."""
+    e = CountingEtcd(f"{D}/which", '{"host":"10.0.0.1"}')
+    e.term = 5
+    try:
+        d, p = follow(daemon, e)
+        comes(p, "which.okd.example.com", ["10.0.0.1"])
+        e.value, e.revision, e.term = '{"host":"10.0.0.2"}', 9, 2
+        comes(p, "which.okd.example.com", ["10.0.0.2"])
+        d.log_contains("its term went back: all keys are listed again")
+        wait_until(lambda: following(d), what="the watch")
+        assert lists(d) == 2
+    finally:
+        e.stop()
+
+
+def test_a_lease_that_nobody_could_tell_of_is_asked_for_again(daemon):
+    e = LeasingEtcd(f"{D}/which", '{"host":"10.0.0.1"}')
+    try:
+        d, p = follow(daemon, e)
+        assert e.asked.wait(20)
+        assert udp(p, query("which.okd.example.com")).answer[0].ttl == 300
+        e.able = True
+        e.end_watch()
+        wait_until(lambda: udp(p, query("which.okd.example.com")).answer[0].ttl == 100,
+                   timeout=20, what="the lease's time")
+        assert lists(d) == 1
+    finally:
+        e.stop()
+
+
+def test_what_keeps_requests_from_being_made_is_said_once(daemon):
+    p = free_port()
+    d = daemon("dnsd", {"listen": [f"{HOST}:{p}"], "forward": {"to": []}, "etcd": {
+        "endpoints": ["ftp://127.0.0.1:1"]}}, check_fds=False)
+    wait_until(lambda: d.metrics()["okd_dnsd_etcd_failures_total"] >= 4, timeout=20,
+               what="some attempts")
+    assert d.log.count("ftp://") == 1
+    assert d.log.count("what was known goes on being served") == 1
+
+
+# --- the last good state ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("harm", ["garbage", "newer"])
+def test_a_state_file_that_is_no_use_is_begun_anew(daemon, etcd, harm):
+    e = etcd()
+    e.put(f"{D}/which", '{"host":"10.0.0.1"}')
+    d, p = follow(daemon, e)
+    comes(p, "which.okd.example.com", ["10.0.0.1"])
+    d.stop()
+    path = os.path.join(d.state_dir, "etcd.db")
+    if harm == "garbage":
+        with open(path, "wb") as f:
+            f.write(b"no database at all" * 1000)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute("PRAGMA user_version = 999")
+    d.start()
+    d.log_contains("it is begun anew")
+    assert texts(udp(p, query("api.okd.example.com"))) == ["192.168.120.101"]
+    comes(p, "which.okd.example.com", ["10.0.0.1"])
+    wait_until(lambda: following(d), what="the watch")
+    d.stop()
+    e.stop()
+    d.start()
+    assert texts(udp(p, query("which.okd.example.com"))) == ["10.0.0.1"]
 
 
 # --- real networks ----------------------------------------------------------------------

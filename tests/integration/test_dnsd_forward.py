@@ -3,6 +3,7 @@
 import concurrent.futures
 import socket
 import struct
+import threading
 import time
 
 import dns.exception
@@ -269,6 +270,22 @@ def test_an_upstream_that_does_not_echo_the_case(daemon, upstream):
     assert protos[:2] == ["udp", "tcp"] and protos[-2:] == ["udp", "udp"]
 
 
+def test_an_upstream_that_does_not_echo_the_case_and_has_no_tcp(daemon, upstream):
+    def behave(q, proto):
+        if proto == "tcp":
+            return None
+        wire = bytearray(reply(q, "www.example.org. 60 IN A 10.0.0.1").to_wire())
+        length = len(str(q.question[0].name)) + 1
+        wire[12:12 + length] = bytes(wire[12:12 + length]).lower()
+        return bytes(wire)
+
+    u = upstream(behave)
+    _, p = serve(daemon, u, forward={"attempt": "200ms"})
+    for i in range(6):
+        assert rcode(udp(p, query(f"long-name-with-letters-{i}.example.org"))) == "NOERROR"
+    assert [proto for _, proto in u.seen][-4:] == 4 * ["udp"]
+
+
 def malformed(q):
     """The counts promise more than there is."""
     wire = bytearray(reply(q, "www.example.org. 60 IN A 10.0.0.1").to_wire())
@@ -430,6 +447,9 @@ def test_reload_to_another_upstream(daemon, upstream):
     assert texts(udp(p, query("www.example.org"))) == ["10.0.0.1"]
     d.reload({"listen": [f"{HOST}:{p}"], "forward": {"to": [b.address]}})
     assert texts(udp(p, query("www.example.org"))) == ["10.0.0.2"]
+    # What one was asked is not counted as the other's.
+    assert {k: v for k, v in d.metrics().items() if k.startswith("coredns_proxy_requests")} == {
+        'coredns_proxy_requests_total{proxy_name="forward",to="%s"}' % b.address: 1}
 
 
 @pytest.mark.parametrize("rotate", [True, False])
@@ -508,6 +528,52 @@ def test_an_upstream_that_asks_us_in_turn(daemon, upstream):
     d.reload({"listen": [f"{HOST}:{p}"], "workers": 1, "forward": {"to": [loop.address]}})
     d.log_contains("asks this server in turn", since=since)
     assert rcode(udp(p, query("www.example.org"))) == "SERVFAIL"
+    # ... whoever comes with the same question at the same time.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        s.connect((HOST, p))
+        sent = [query("same.example.org") for _ in range(8)]
+        for q in sent:
+            s.send(q.to_wire())
+        got = [dns.message.from_wire(s.recv(4096)) for _ in sent]
+    assert sorted(r.id for r in got) == sorted(q.id for q in sent)
+    assert {rcode(r) for r in got} == {"SERVFAIL"}
+
+
+def test_a_loop_that_was_not_there_at_the_start(daemon, upstream):
+    port, up = [], threading.Event()
+
+    def relay(q, proto):
+        if not up.is_set():
+            return None
+        try:
+            return dns.query.udp(q, HOST, port=port[0], timeout=1).to_wire()
+        except (OSError, dns.exception.Timeout):
+            return None
+
+    loop, p = upstream(relay), free_port()
+    port.append(p)
+    d = daemon("dnsd", {"listen": [f"{HOST}:{p}"], "workers": 1, "forward": {
+        "to": [loop.address], "attempt": "200ms", "timeout": "400ms", "max_fails": 0}})
+    assert rcode(udp(p, query("www.example.org"))) == "SERVFAIL"
+    up.set()
+    d.log_contains(f"upstream {loop.address} asks this server in turn: a forwarding loop")
+
+
+def test_so_many_may_wait(daemon, upstream):
+    """max_concurrent bounds questions; who waits for the same one takes memory too."""
+    u = upstream(lambda q, proto: None)
+    d, p = serve(daemon, u, forward={"max_concurrent": 2, "attempt": "2s", "timeout": "2s"})
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(20)
+        s.connect((HOST, p))
+        for _ in range(30):
+            s.send(query("www.example.org").to_wire())
+        got = [rcode(dns.message.from_wire(s.recv(4096))) for _ in range(30)]
+    assert got == 10 * ["REFUSED"] + 20 * ["SERVFAIL"]
+    assert d.metrics()["coredns_forward_max_concurrent_rejects_total"] == 10
+    # They have gone, and others may come.
+    assert rcode(udp(p, query("other.example.org"))) == "SERVFAIL"
 
 
 ADDRESSES = {"A": "10.0.0.1", "AAAA": "fd00::1"}

@@ -3,9 +3,12 @@
 import pytest
 import dnsd
 from dnsd import HOST, query, rcode, texts, udp
-from harness import free_port
+from harness import free_port, wait_until
+import stallready
+import variant
 
 offline_daemon = dnsd.offline_daemon
+stall = stallready.stall
 
 D = "/v1/records/skydns/com/example/okd"
 
@@ -96,6 +99,58 @@ def test_lines_of_a_zone_file(served):
     assert ask(p, "multi.okd.example.com") == ["10.0.0.2"]
     put(d, f"{D}/plain", "60 IN TXT hello")
     assert ask(p, "plain.okd.example.com", "TXT") == ['"hello"']
+
+
+def test_lines_are_read_as_in_a_zone_file(served):
+    d, p = served
+
+    def change(line, status=204, **more):
+        answer = d.admin("/v1/records", "POST", {"changes": [{"record": line, **more}]})
+        assert answer.status == status, answer.text
+        return answer
+
+    # As dig prints it; without TTL, class or both; for the domain itself.
+    change("tabs.okd.example.com.\t60\tIN\tA\t10.0.0.1")
+    assert ask(p, "tabs.okd.example.com") == ["10.0.0.1"]
+    for name, rest in (("a", "A 10.0.0.2"), ("b", "IN\tA 10.0.0.2"), ("c", "60 A 10.0.0.2"),
+                       ("d", "in a 10.0.0.2"), ("e", "1h IN A 10.0.0.2")):
+        change(f"{name} {rest}")
+        assert ask(p, f"{name}.okd.example.com") == ["10.0.0.2"]
+    change("@ 60 IN TXT itself")
+    assert ask(p, "okd.example.com", "TXT") == ['"itself"']
+    # The same record has one key, however it is written.
+    change("many 60 IN TXT \"one  two\"")
+    change("many\tTXT   \"one  two\"")
+    change("many 60 IN TXT \"one two\"")
+    assert len(d.admin(f"{D}/many/").json()["records"]) == 2
+    change("many IN TXT \"one two\"", delete=True)
+    change("many 5 TXT \"one  two\"", delete=True)
+    assert not d.admin(f"{D}/many/").json()["records"]
+    # Names in the data are below the domain too, unless they end with a dot.
+    change("alias 60 IN CNAME api")
+    change("mail 60 IN MX 5 out.example.net.")
+    change("srv IN SRV 1 2 3 api")
+    assert ask(p, "alias.okd.example.com", "CNAME") == ["api.okd.example.com."]
+    assert "192.168.120.101" in ask(p, "alias.okd.example.com")
+    assert ask(p, "mail.okd.example.com", "MX") == ["5 out.example.net."]
+    answer = udp(p, query("srv.okd.example.com", "SRV"))
+    assert texts(answer) == ["1 2 3 api.okd.example.com."] and answer.answer[0].ttl == 300
+    change("alias 60 IN CNAME api", delete=True)
+    assert rcode(udp(p, query("alias.okd.example.com", "CNAME"))) == "NXDOMAIN"
+    # What a key cannot say is not taken for something else.
+    for line in ("0/25.2.0.192.in-addr.arpa. NS api", "=x 60 IN A 10.0.0.1"):
+        message = change(line, 422).json()["error"]["message"]
+        assert "is a name that no key can have" in message
+
+
+def test_what_a_list_cannot_show_is_refused(served):
+    d, _ = served
+    for value in (b"60 IN TXT \"\xe4\"", b"{\"text\":\"\xff\"}"):
+        assert d.admin(f"{D}/x", "PUT", value).status == 422
+    assert d.admin(f"{D}/%e4", "PUT", "60 IN A 10.0.0.1").status == 422
+    put(d, f"{D}/x", "60 IN TXT \"\\228\"")
+    put(d, f"{D}/y", '{"text":"ä"}'.encode())
+    assert len(d.admin("/v1/records/").json()["records"]) == 2
 
 
 @pytest.mark.parametrize("key,value", [
@@ -218,3 +273,22 @@ def test_a_changed_store_says_when_it_takes_effect(served):
     d.reload({"listen": [f"{HOST}:{p}"], "store": {"path": "/other"}, "forward": {"to": []}})
     d.log_contains("store: takes effect at the next start or upgrade", since=since)
     assert ask(p, "kept.okd.example.com") == ["10.0.0.1"]
+
+
+@pytest.mark.skipif(variant.NAME != "release", reason="preloads a library")
+def test_a_successor_knows_what_was_changed_while_it_started(daemon, stall):
+    p = free_port()
+    d = daemon("dnsd", {"listen": [f"{HOST}:{p}"]}, env=stall.env)
+    put(d, f"{D}/kept", {"host": "10.0.0.1"})
+    put(d, f"{D}/gone", {"host": "10.0.0.1"})
+    put(d, f"{D}/other", {"host": "10.0.0.1"})
+    with stall.upgrade(d):
+        put(d, f"{D}/new", {"host": "10.0.0.2"})
+        put(d, f"{D}/other", {"host": "10.0.0.3"})
+        assert d.admin(f"{D}/gone", "DELETE").status == 204
+    wait_until(lambda: ask(p, "new.okd.example.com") == ["10.0.0.2"], timeout=20, what="it")
+    assert ask(p, "kept.okd.example.com") == ["10.0.0.1"]
+    assert ask(p, "other.okd.example.com") == ["10.0.0.3"]
+    assert rcode(udp(p, query("gone.okd.example.com"))) == "NXDOMAIN"
+    keys = [r["key"] for r in d.admin("/v1/records/").json()["records"]]
+    assert [k.rsplit("/", 1)[1] for k in keys] == ["kept", "new", "other"]

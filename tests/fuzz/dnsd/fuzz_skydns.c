@@ -56,11 +56,13 @@ static void try_tree(const char *p, size_t n)
 	put_lines(s, p, n, false);
 	if (skydns_changed(s, on_name, s) < 0)
 		abort();
+	skydns_settle(s);
 	put_lines(s, p, n, true);
 	if (skydns_count(s) != 0)
 		abort();
 	if (skydns_changed(s, on_name, s) < 0)
 		abort();
+	skydns_settle(s);
 	skydns_free(s);
 }
 

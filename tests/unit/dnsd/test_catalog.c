@@ -110,17 +110,55 @@ TEST(the_configuration_goes_before_a_source)
 	stop(&f);
 }
 
-TEST(while_it_is_held_nothing_changes)
+TEST(while_a_source_is_held_its_changes_wait_and_no_others)
 {
+	static const char key[] = "/skydns/com/example/okd/else",
+			  value[] = "60 IN A 192.0.2.8";
+	struct skydns *other;
 	struct fixture f;
 
 	start(&f);
-	catalog_hold(f.c, true);
+	if (catalog_add_source(f.c, &other, "/skydns", RECORDS_STORE) < 0)
+		abort();
+	catalog_hold(f.c, f.tree, true);
 	put(&f, "new", "{\"host\":\"192.0.2.7\"}");
 	catalog_flush(f.c);
 	CHECK(f.published.n == 0 && address(&f, "new." ORIGIN) == -1);
-	catalog_hold(f.c, false);
+	if (skydns_put(other, key, strlen(key), value, strlen(value), 1, NULL) < 0)
+		abort();
 	catalog_flush(f.c);
-	CHECK(f.published.n == 1 && address(&f, "new." ORIGIN) == 7);
+	CHECK(f.published.n == 1 && address(&f, "new." ORIGIN) == -1);
+	CHECK(address(&f, "else." ORIGIN) == 8);
+	catalog_hold(f.c, f.tree, false);
+	catalog_flush(f.c);
+	CHECK(f.published.n == 2 && address(&f, "new." ORIGIN) == 7);
+	stop(&f);
+}
+
+TEST(of_more_than_a_message_holds_the_first_count)
+{
+	char text[2000], label[20];
+	struct fixture f;
+	const struct zone_name *n;
+	struct name_buf b = name("big." ORIGIN);
+
+	start(&f);
+	snprintf(text, sizeof(text), "{\"text\":\"%0*d\"}", (int)sizeof(text) - 20, 0);
+	put(&f, "big/a", "{\"host\":\"192.0.2.7\"}");
+	catalog_flush(f.c);
+	for (unsigned i = 0; i < 40; i++) {
+		/* Different from each other. */
+		text[20] = (char)('0' + i / 10);
+		text[21] = (char)('0' + i % 10);
+		snprintf(label, sizeof(label), "big/x%02u", i);
+		put(&f, label, text);
+	}
+	put(&f, "big/a", "{\"host\":\"192.0.2.8\"}");
+	catalog_flush(f.c);
+	CHECK(address(&f, "big." ORIGIN) == 8);
+	n = zone_find(catalog_zone(f.c), &b, 0);
+	CHECK(n && zone_set_find(n, DNS_TXT));
+	CHECK(n && zone_set_find(n, DNS_TXT) &&
+	    zone_set_find(n, DNS_TXT)->count == ZONE_SET_MAX / 2000);
 	stop(&f);
 }

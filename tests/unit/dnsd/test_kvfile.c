@@ -213,3 +213,108 @@ TEST(a_state_that_could_not_be_written_is_not_mixed_with_the_next)
 	CHECK(holds("d=4 e=5 f=6 "));
 	finish();
 }
+
+static void write_garbage(void)
+{
+	FILE *f = fopen(path, "w");
+
+	for (unsigned i = 0; f && i < 1000; i++)
+		fputs("no database ", f);
+	if (!f || fclose(f) != 0)
+		abort();
+}
+
+TEST(a_file_that_is_no_use_is_begun_anew_unless_it_is_precious)
+{
+	struct err e = ERR_INIT;
+	struct file *f;
+	struct kvfile *kv;
+
+	start();
+	write_garbage();
+	f = file_open();
+	CHECK(kvfile_open(&kv, f->home, path, true, on_row, f, &e) == 0);
+	kvfile_close(kv);
+	put(f, KV_FIRST, "a", "1");
+	put(f, KV_LAST, NULL, NULL);
+	file_close(f);
+	CHECK(holds("a=1 "));
+	write_garbage();
+	f = calloc(1, sizeof(*f));
+	if (!f || loop_new(&f->loop) < 0 || mailbox_new(&f->home, f->loop) < 0)
+		abort();
+	CHECK(kvfile_open(&kv, f->home, path, true, on_row, f, &e) < 0 && e.text[0]);
+	file_close(f);
+	finish();
+}
+
+/* Where nothing can be kept, all the rest goes on. */
+TEST(a_file_that_cannot_be_opened_is_behind)
+{
+	char whole[sizeof(path)];
+	struct file *f;
+
+	start();
+	strcpy(whole, path);
+	strcpy(path + strlen(folder), "/no/kv.db");
+	f = file_open();
+	put(f, KV_WHOLE, "a", "1");
+	settle(f);
+	CHECK(kvfile_is_behind(f->kv));
+	file_close(f);
+	strcpy(path, whole);
+	finish();
+}
+
+struct looked {
+	struct loop *loop;
+	int result;
+	struct str rows;
+};
+
+static void on_looked(struct kv_batch *b)
+{
+	struct looked *l = b->arg;
+
+	l->result = b->result;
+	str_reset(&l->rows);
+	for (size_t i = 0; i < b->n; i++)
+		str_addf(&l->rows, "%s=%s ", b->ops[i].key, b->ops[i].value);
+	loop_stop(l->loop);
+	kv_batch_free(b);
+}
+
+static int look(struct file *f, struct looked *l)
+{
+	struct kv_batch *b;
+
+	if (kv_batch_new(&b) < 0)
+		abort();
+	b->part = KV_LOOK;
+	b->done = on_looked;
+	b->arg = l;
+	l->loop = f->loop;
+	kvfile_write(f->kv, b);
+	loop_run(f->loop);
+	return l->result;
+}
+
+TEST(what_others_write_is_found_once)
+{
+	struct looked l = { .rows = STR_INIT };
+	struct file *f;
+
+	start();
+	f = file_open();
+	CHECK(look(f, &l) == 0 && l.rows.len == 0);
+	put(f, KV_WHOLE, "a", "1");
+	CHECK(look(f, &l) == 0);
+	run_sql("INSERT INTO kv VALUES (CAST('b' AS BLOB), CAST('2' AS BLOB))");
+	CHECK(look(f, &l) == 1 && str_eq(str_get(&l.rows), "a=1 b=2 "));
+	CHECK(look(f, &l) == 0);
+	run_sql("DELETE FROM kv");
+	CHECK(look(f, &l) == 1 && l.rows.len == 0);
+	str_deinit(&l.rows);
+	file_close(f);
+	finish();
+}

@@ -1,5 +1,7 @@
 /* SkyDNS's keys as records, after CoreDNS's own tables (lookup_test, group_test, other_test,
  * cname_test) and where we differ on purpose. */
+#include <errno.h>
+
 #include "tests/unit/test.h"
 
 #include "tests/unit/dnsd/dns.h"
@@ -316,6 +318,14 @@ static int count(const struct name_buf *n, void *arg)
 	return 0;
 }
 
+static int make_changes(struct skydns *s, void *n)
+{
+	int r = skydns_changed(s, count, n);
+
+	skydns_settle(s);
+	return r;
+}
+
 TEST(what_changes_is_told_once)
 {
 	static const char *const pairs[] = { "a/b/x1",
@@ -325,19 +335,44 @@ TEST(what_changes_is_told_once)
 	int n = 0;
 
 	/* x1, b, a, okd, example, com and the root. */
-	CHECK(skydns_changed(s, count, &n) == 0 && n == 7);
+	CHECK(make_changes(s, &n) == 0 && n == 7);
 	CHECK(!skydns_has_changes(s));
 	skydns_limit_ttl(s, key, strlen(key), 600);
 	CHECK(!skydns_has_changes(s));
 	skydns_limit_ttl(s, key, strlen(key), 100);
 	ARE("x1.b.a", DNS_A, "10.0.0.1 100");
 	n = 0;
-	CHECK(skydns_changed(s, count, &n) == 0 && n == 7);
+	CHECK(make_changes(s, &n) == 0 && n == 7);
 	/* Of another generation: away, and its empty nodes with it. */
 	CHECK(skydns_prune(s, 2) == 1);
 	n = 0;
-	CHECK(skydns_changed(s, count, &n) == 0 && n >= 7);
+	CHECK(make_changes(s, &n) == 0 && n >= 7);
 	CHECK(skydns_count(s) == 0 && !skydns_has_changes(s));
+	skydns_free(s);
+}
+
+static int fail_at_last(const struct name_buf *n, void *arg)
+{
+	return --*(int *)arg ? 0 : -ENOMEM;
+}
+
+TEST(changes_that_came_to_nothing_are_told_again)
+{
+	static const char *const pairs[] = { "a/b", "{\"host\":\"10.0.0.1\"}", NULL };
+	struct skydns *s = tree_of(pairs);
+	int n = 5;
+
+	/* b, a, okd, example, com and the root. */
+	CHECK(skydns_changed(s, fail_at_last, &n) == -ENOMEM && n == 0);
+	CHECK(make_changes(s, &n) == 0 && n == 6);
+	/* What is gone is known until others know. */
+	CHECK(skydns_prune(s, 2) == 1);
+	n = 2;
+	CHECK(skydns_changed(s, fail_at_last, &n) == -ENOMEM && n == 0);
+	CHECK(skydns_changed(s, count, &n) == 0 && n == 6);
+	n = 0;
+	CHECK(make_changes(s, &n) == 0 && n == 6 && !skydns_has_changes(s));
+	CHECK(make_changes(s, &n) == 0 && n == 6);
 	skydns_free(s);
 }
 
@@ -360,7 +395,7 @@ TEST(what_is_put_again_is_no_change)
 			CHECK(skydns_put(s, key, strlen(key), values[i],
 				  strlen(values[i]), 2, NULL) == 0);
 			CHECK(skydns_has_changes(s) == !again);
-			CHECK(skydns_changed(s, count, &n) == 0);
+			CHECK(make_changes(s, &n) == 0);
 		}
 	}
 	/* It counts as put all the same. */
