@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/net.h"
@@ -255,6 +256,34 @@ static void on_log(const struct http_log *l, void *arg)
 	s->user[0] = s->repository[0] = '\0';
 }
 
+static void on_refused(const struct http_refusal *f, void *arg)
+{
+	struct server *s = arg;
+	const struct conf *conf = s->regd->conf;
+	const struct cluster_node *n =
+	    conf->cluster ? cluster_node_by_ip(conf->cluster, &f->peer) : NULL;
+	const char *file = conf->tls.certificate;
+	char who[300] = "", text[HTTP_REFUSAL_MAX], ca[4096];
+
+	if (n)
+		snprintf(who, sizeof(who), "node %s: ", n->name);
+	http_refusal_text(f, text);
+	if (f->fault != TLS_FAULT_DISTRUST) {
+		log_with(LOG_INFO,
+		    LOG_FIELDS("OKD_CLIENT", net_ip_str(&f->peer), "OKD_NODE",
+			n ? n->name : NULL),
+		    "%s%s", who, text);
+		return;
+	}
+	snprintf(ca, sizeof(ca), "%s/tls/ca.crt", daemon_state_dir(s->regd->daemon));
+	log_with(LOG_WARNING,
+	    LOG_FIELDS("MESSAGE_ID", EVENT_NOT_TRUSTED, "OKD_CLIENT",
+		net_ip_str(&f->peer), "OKD_NODE", n ? n->name : NULL, "OKD_FILE",
+		file ? file : ca),
+	    "%s%s: it has to trust %s%s, and to use a name that is in the certificate",
+	    who, text, file ? "the authority of " : "", file ? file : ca);
+}
+
 static int load_tls(struct server *s, const struct conf *conf, struct tls_context **ret,
     struct err *err)
 {
@@ -367,6 +396,7 @@ int server_new(struct server **ret, struct regd *g, struct err *err)
 	s->service = (struct http_service){
 		.request = on_request,
 		.log = on_log,
+		.refused = on_refused,
 		.arg = s,
 	};
 	r = auth_new(&g->auth, g, on_auth, err);

@@ -1,6 +1,7 @@
 """okd-regd: who may do what, how passwords are verified, and TLS."""
 
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -235,6 +236,26 @@ def test_tls_1_1_is_refused(daemon):
     with socket.create_connection(("127.0.0.1", reg.port)) as s:
         with pytest.raises(ssl.SSLError):
             context.wrap_socket(s, server_hostname="localhost")
+
+
+def test_who_does_not_trust_the_ca_is_told_of(daemon, tmp_path):
+    """Nothing else on the registry's side would say why a node pulls nothing."""
+    cluster = example_cluster()
+    cluster["machine_network"] = ["127.0.0.0/8", "192.168.120.0/24"]
+    name = cluster["nodes"][1]["name"]
+    cluster["nodes"][1]["address"] = "127.0.0.7"
+    reg = Registry(daemon, tls=True, cluster=cluster)
+    remedy = f"it has to trust {reg.ca}, and to use a name that is in the certificate"
+    for source, who in (("127.0.0.7", f"node {name}: 127.0.0.7"), ("127.0.0.8", "127.0.0.8")):
+        assert subprocess.run(["curl", "-s", "--interface", source,
+                               f"https://127.0.0.1:{reg.port}/v2/"], check=False).returncode == 60
+        reg.d.log_contains(f"{who} does not accept the certificate (tlsv1 alert unknown ca): "
+                           f"{remedy}")
+    if shutil.which("skopeo"):  # Go's words for it
+        subprocess.run(["skopeo", "inspect", f"docker://127.0.0.1:{reg.port}/a:x"], check=False,
+                       capture_output=True, env={**os.environ, "HOME": str(tmp_path)})
+        reg.d.log_contains(f"127.0.0.1 does not accept the certificate (sslv3 alert bad "
+                           f"certificate): {remedy}")
 
 
 def test_push_over_tls(daemon):
