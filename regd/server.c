@@ -339,6 +339,9 @@ static int bind_one(struct server *s, struct bindings *b, const struct net_endpo
 	struct http_listener *l = find_listener(&s->b, at);
 	int fd, r;
 
+	/* An address that is named twice is one socket, and has one listener. */
+	if (find_listener(b, at))
+		return 0;
 	r = daemon_listen(s->regd->daemon, at, SOCK_STREAM, 1, &fd, 1, err);
 	if (r < 0)
 		return r;
