@@ -476,6 +476,8 @@ enum auth_verdict auth_check(struct auth *a, struct call *c)
 		return AUTH_ANONYMOUS;
 	if (http_head_next(http_req_head(c->req), "Authorization", header))
 		return AUTH_TWICE;
+	if (basic_is_nobody(header))
+		return AUTH_ANONYMOUS;
 	if (strncasecmp(header, "Bearer ", 7) == 0)
 		return check_token(a, c, header + 7);
 	return check_basic(a, c, header);

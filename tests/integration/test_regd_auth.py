@@ -53,6 +53,23 @@ def test_anonymous_pull_still_challenges_at_the_base(daemon):
         assert c("GET", "/v2/a/manifests/x").status == 401
 
 
+def test_an_empty_user_is_nobody(daemon):
+    """Who has no password and was asked for one sends two empty words (containers/image)."""
+    reg = Registry(daemon, auth={"anonymous_pull": True})
+    image = Image()
+    with reg.client() as c:
+        c.push("a", "x", image)
+    with reg.client("", "") as c:
+        a = c("GET", "/v2/")
+        assert a.status == 401 and "authentication is required" in a.json()["errors"][0]["message"]
+        c.expect_whole("a", "x", image)
+        assert c("POST", "/v2/a/blobs/uploads/", b"").status == 401
+    for user, password in (("", "x"), ("x", "")):
+        with reg.client(user, password) as c:
+            assert c("GET", "/v2/a/manifests/x").status == 401
+    assert reg.d.metrics()["okd_regd_auth_hashes_total"] == 2  # admin's, and x's
+
+
 def test_without_auth(daemon):
     reg = Registry(daemon, auth=False)
     with reg.client(user=None) as c:

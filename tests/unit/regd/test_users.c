@@ -117,6 +117,10 @@ TEST(basic_credentials)
 	CHECK(!basic_decode("Bearer YWRtaW46YWRtaW4=", buf, &n));
 	CHECK(!basic_decode("Basic YQBiOmM=", buf, &n)); /* a NUL inside */
 	CHECK(!basic_decode("Basic YQpiOmM=", buf, &n)); /* a line feed */
+	CHECK(basic_is_nobody("Basic Og==") && basic_is_nobody("basic  Og=="));
+	CHECK(!basic_is_nobody("Basic Ojo=") && !basic_is_nobody("Basic OmE="));
+	CHECK(!basic_is_nobody("Basic YTo=") && !basic_is_nobody("Bearer Og=="));
+	CHECK(!basic_is_nobody("Basic") && !basic_is_nobody("Og=="));
 }
 
 TEST(patterns)
