@@ -1,6 +1,8 @@
 """okd-regd: who may do what, how passwords are verified, and TLS."""
 
+import base64
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -176,6 +178,33 @@ def test_too_many_failures_are_refused_without_hashing(daemon):
     assert statuses[:15] == [401] * 15 and 429 in statuses
     hashes = reg.d.metrics()["okd_regd_auth_hashes_total"]
     assert hashes == statuses.count(401)
+
+
+def test_guesses_at_once_are_counted_before_they_are_hashed(daemon):
+    """Those that are under way are not yet wrong, and must not be free for that."""
+    line = subprocess.run(["htpasswd", "-nbB", "-C", "10", "admin", "admin"],
+                          capture_output=True, text=True, check=True).stdout
+    reg = Registry(daemon, files={"users": line})
+    begin = time.monotonic()
+    guesses = [socket.create_connection(("127.0.0.1", reg.port), 60) for _ in range(60)]
+    for i, s in enumerate(guesses):
+        both = base64.b64encode(f"admin:guess{i}".encode()).decode()
+        s.sendall(f"GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {both}"
+                  "\r\nConnection: close\r\n\r\n".encode())
+    statuses = [s.makefile("rb").read().split()[1] for s in guesses]
+    for s in guesses:
+        s.close()
+    hashed = reg.d.metrics()["okd_regd_auth_hashes_total"]
+    assert 20 <= hashed <= 20 + (time.monotonic() - begin) / 6 + 1
+    assert statuses.count(b"401") == hashed and statuses.count(b"429") == 60 - hashed
+    # A good one, once there is a turn for it, gives the address its turns back.
+    def good():
+        with reg.client() as c:
+            return c("GET", "/v2/").status == 200
+
+    wait_until(good, 30)
+    with reg.client(password="once more") as c:
+        assert c("GET", "/v2/").status == 401
 
 
 def test_a_slow_hash_holds_nobody_up(daemon):
