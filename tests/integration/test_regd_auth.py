@@ -274,6 +274,16 @@ def test_own_certificate_and_own_user(daemon):
         assert f.read() == before
 
 
+def test_a_domain_may_be_longer_than_a_common_name(daemon):
+    cluster = example_cluster()
+    cluster["base_domain"] = ".".join(["department"] * 8) + ".example.com"
+    reg = Registry(daemon, tls=True, cluster=cluster)
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+        names = c.c.sock.getpeercert()["subjectAltName"]
+    assert ("DNS", f"registry.{cluster['name']}.{cluster['base_domain']}") in names
+
+
 def test_tls_1_1_is_refused(daemon):
     reg = Registry(daemon, tls=True)
     context = ssl.create_default_context(cafile=reg.ca)
