@@ -284,6 +284,24 @@ static void on_refused(const struct http_refusal *f, void *arg)
 	    who, text, file ? "the authority of " : "", file ? file : ca);
 }
 
+/* One of our own making that has not begun: it is served, because what is wrong may be our
+ * clock alone, and who starts without a battery or a network would not serve at all. */
+static void check_begin(const struct tls_context *tls, const char *file)
+{
+	int64_t begins = tls_context_not_before(tls);
+	char when[REPLY_TIME_MAX];
+
+	if (begins <= clock_real_s())
+		return;
+	reply_time(begins, when);
+	log_with(LOG_ERR,
+	    LOG_FIELDS("MESSAGE_ID", EVENT_NOT_YET_VALID, "OKD_FILE", file),
+	    "the certificate in %s begins at %s only: set this host's clock, or, where "
+	    "that "
+	    "was fast when the certificate was made, remove the folder and restart",
+	    file, when);
+}
+
 static int load_tls(struct server *s, const struct conf *conf, struct tls_context **ret,
     struct err *err)
 {
@@ -306,8 +324,12 @@ static int load_tls(struct server *s, const struct conf *conf, struct tls_contex
 			return r;
 		o.certificate = certificate;
 		o.key = key;
+		o.any_time = true;
 	}
-	return tls_server_new(ret, &o, err);
+	r = tls_server_new(ret, &o, err);
+	if (r == 0 && certificate)
+		check_begin(*ret, certificate);
+	return r;
 }
 
 static bool same_endpoint(const struct net_endpoint *a, const struct net_endpoint *b)

@@ -12,10 +12,12 @@ import time
 
 import pytest
 
+import test_clock
 from harness import example_cluster, free_port, wait_until
 from regd import Client, Image, Registry, digest, htpasswd
 
 pytestmark = pytest.mark.threads
+clock = test_clock.clock  # a fixture
 
 
 def test_everything_asks_for_a_password(daemon):
@@ -335,6 +337,23 @@ def test_a_certificate_that_ends_soon_is_made_anew(daemon):
     with reg.client() as c:
         assert c("GET", "/v2/").status == 200
     assert reg.d.status()["regd"]["certificate_ends"] > time.time() + 800 * 86400
+
+
+@test_clock.pytestmark
+def test_a_clock_that_is_slow_stops_no_registry(daemon, clock):
+    """A bastion without a battery starts in another year, and its own certificate is what
+    the nodes trust, whatever it thinks of that."""
+    reg = Registry(daemon, tls=True, env=clock.env)
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+        before = c.c.sock.getpeercert()
+    reg.d.stop()
+    clock.wall(-5 * 365 * 86400)
+    reg.d.start()
+    reg.d.log_contains(re.compile(r"begins at 20\d\d-\S+ only: set this host's clock"))
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+        assert c.c.sock.getpeercert()["serialNumber"] == before["serialNumber"]
 
 
 def test_no_manifest_is_a_page(daemon):
