@@ -53,6 +53,14 @@ static void waiting_ended(struct call *c)
 	list_remove(&c->waiting);
 }
 
+/* What is sent may be old.  299 is the only code that the OCI specification lets registries
+ * use, and that clients show. */
+static void warn_stale(struct call *c)
+{
+	http_reply_header(c->req, "Warning",
+	    "299 - \"this tag is what it was when the upstream last answered for it\"");
+}
+
 /* Each that waits gets what is here; without that, what went wrong. */
 static void answer(struct fetch *f, int result, const char *why)
 {
@@ -71,8 +79,7 @@ static void answer(struct fetch *f, int result, const char *why)
 		}
 		free(m.body);
 		if (result != 0)
-			http_reply_header(c->req, "Warning",
-			    "110 - \"the upstream was not asked, or did not answer\"");
+			warn_stale(c);
 		http_reply_result(req, image_local(c));
 	}
 }
@@ -264,14 +271,20 @@ bool proxy_get_manifest(struct call *c, bool have, int *result)
 	struct fetch *f;
 
 	*result = 0;
-	if (!u || (have && (is_fresh(c, u) || !upstream_is_up(u))))
+	if (!u || (have && is_fresh(c, u)))
 		return false;
+	if (have && !upstream_is_up(u)) {
+		warn_stale(c);
+		return false;
+	}
 	snprintf(key, sizeof(key), "%s %s", c->route.name, c->route.rest);
 	f = find(p, key);
 	if (!f && start(&f, p, u, c, key, &e) < 0) {
 		log_warning("cannot fetch %s: %s", key, e.text);
-		if (have)
+		if (have) {
+			warn_stale(c);
 			return false;
+		}
 		*result = proxy_reply_failed(c, -EIO, "MANIFEST_UNKNOWN", e.text);
 		return true;
 	}

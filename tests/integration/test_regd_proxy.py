@@ -211,6 +211,7 @@ def test_tags_are_asked_for_anew_and_stale_ones_serve(daemon, upstream):
         for _ in range(2):
             a = c("GET", "/v2/quay.io/a/manifests/v1")
             assert a.status == 200 and a.body == new.manifest
+            assert a.headers["Warning"].startswith('299 - "')
         # What is not here cannot be had, and the client hears why.
         a = c("GET", "/v2/quay.io/a/manifests/v2")
         assert a.status == 502 and b"upstream failed" in a.body
