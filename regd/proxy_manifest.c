@@ -97,11 +97,17 @@ static void failed(struct fetch *f, int result, const char *why)
 
 /* --- storing ------------------------------------------------------------------ */
 
+/* A tag that was pushed here while the upstream was asked stays what was pushed. */
 static int fetch_apply(struct change *ch, struct db *db)
 {
 	struct fetch *f = CONTAINER_OF(ch, struct fetch, change);
-	int r = meta_manifest_put(db, &f->row);
+	int r = f->tags[0] ? meta_tag_is_own(db, f->repo, f->tags[0]) : 0;
 
+	if (r < 0)
+		return r;
+	if (r > 0)
+		f->tags[0] = NULL;
+	r = meta_manifest_put(db, &f->row);
 	if (r == 0 && f->tags[0])
 		r = meta_tag_check(db, f->repo, f->tags[0], f->row.now);
 	return r;
@@ -253,13 +259,15 @@ static int start(struct fetch **ret, struct proxy *p, struct upstream *u,
 /* A tag that was pushed here, and one that was asked for lately, is fresh. */
 static bool is_fresh(struct call *c, const struct upstream *u)
 {
-	int64_t checked = 0;
+	int64_t checked = 0, age;
 
 	if (name_looks_like_digest(c->route.rest))
 		return true;
 	if (meta_tag_checked(c->regd->db, c->route.name, c->route.rest, &checked) < 0)
 		return true;
-	return clock_real_s() < checked + (int64_t)(upstream_tag_ttl(u) / 1000);
+	/* Of a time to come: the clock was fast then, and nobody knows how old it is. */
+	age = clock_real_s() - checked;
+	return age >= 0 && age < (int64_t)(upstream_tag_ttl(u) / 1000);
 }
 
 bool proxy_get_manifest(struct call *c, bool have, int *result)

@@ -14,10 +14,12 @@ import threading
 
 import pytest
 
+import test_clock
 from harness import free_port, wait_until
 from regd import INDEX, MANIFEST, Image, Registry, descriptor, digest, htpasswd
 
 pytestmark = pytest.mark.threads
+clock = test_clock.clock  # a fixture
 
 
 def pull_secret(**hosts):
@@ -247,6 +249,59 @@ def test_what_was_pushed_here_stays(daemon, upstream):
         c.push("quay.io/a", "v2", ours)  # over one that came from there
         c.expect_whole("quay.io/a", "v2", ours)
         assert c("GET", "/v2/other/manifests/v1").status == 404
+
+
+def test_a_push_while_the_upstream_is_asked_stays(daemon, liar):
+    """Who pulls has the registry ask; who pushes meanwhile was told 201."""
+    theirs, ours, asked = Image({"f": b"theirs"}), Image({"f": b"ours"}), threading.Event()
+
+    def answers_of(path):
+        if "/blobs/" in path:
+            return 404, {"Content-Length": 0}, []
+        return 200, {"Content-Length": len(theirs.manifest), "Content-Type": theirs.type}, [
+            asked, theirs.manifest]
+
+    up = liar(answers_of)
+    reg = through(daemon, up.url, entry={"tag_ttl": "0s"})
+    answers = []
+
+    def pull(tag):
+        with reg.client() as c:
+            answers.append(c("GET", f"/v2/quay.io/a/manifests/{tag}"))
+
+    with reg.client() as c:  # v2 has come from there before
+        asked.set()
+        assert c("GET", "/v2/quay.io/a/manifests/v2").body == theirs.manifest
+    for tag in ("v1", "v2"):
+        asked.clear()
+        before = len(up.requests)
+        puller = threading.Thread(target=pull, args=(tag,))
+        puller.start()
+        wait_until(lambda n=before: len(up.requests) > n)
+        with reg.client() as c:
+            c.push("quay.io/a", tag, ours)
+            asked.set()
+            puller.join()
+            assert answers.pop().body == ours.manifest
+            c.expect_whole("quay.io/a", tag, ours)
+            # What was fetched is kept under its digest.
+            assert c("HEAD", f"/v2/quay.io/a/manifests/{theirs.digest}").status == 200
+
+
+@test_clock.pytestmark
+def test_a_clock_that_was_fast_keeps_no_tag_for_good(daemon, upstream, clock):
+    image = Image()
+    with upstream.client("pull", "secret") as c:
+        c.push("a", "v1", image)
+    clock.wall(10 * 365 * 86400)
+    reg = through(daemon, url_of(upstream), secret=secret_of(upstream), env=clock.env)
+    with reg.client() as c:
+        c.expect_whole("quay.io/a", "v1", image)
+        clock.wall(0)
+        for _ in range(3):
+            assert c("GET", "/v2/quay.io/a/manifests/v1").status == 200
+    # Once at first, once with the clock set right, and then it is fresh.
+    assert upstream.d.metrics()["okd_regd_manifest_pulls_total"] == 2
 
 
 def test_ns_names_the_upstream(daemon, upstream):
