@@ -494,6 +494,62 @@ def test_a_part_waits_for_the_whole(daemon, liar):
     assert len(up.requests) == 1
 
 
+def test_who_may_push_hears_of_what_is_here(daemon, liar):
+    """A manifest is refused while a blob of it is on its way, so "it is here" waits for it;
+    and an upstream that fails is no reason not to push."""
+    image, go = Image({"f": os.urandom(300000)}), threading.Event()
+    blobs = {digest(b): b for b in image.blobs}
+
+    def answers(path):
+        body = blobs[path.rsplit("/", 1)[1]]
+        return 200, {"Content-Length": len(body)}, [body[:100], go, body[100:]]
+
+    up = liar(answers)
+    reg = through(daemon, up.url, users={"admin": "admin", "node": "n"}, auth={"rules": [
+        {"users": ["admin"], "allow": ["pull", "push"]}, {"users": ["node"], "allow": ["pull"]}]})
+    pushed = []
+
+    def push():
+        with reg.client() as c:
+            pushed.append(c.push("quay.io/a", "v1", image).status)
+
+    t = threading.Thread(target=push)
+    t.start()
+    wait_until(lambda: up.requests)
+    with reg.client("node", "n") as c:  # who may not is told at once
+        a = c("HEAD", f"/v2/quay.io/a/blobs/{digest(image.layers[0])}")
+        assert a.status == 200 and int(a.headers["Content-Length"]) == len(image.layers[0])
+    assert not pushed
+    go.set()
+    t.join()
+    assert pushed == [201] and len(up.requests) == len(blobs)  # nothing was sent twice
+    gone = through(daemon, f"http://127.0.0.1:{free_port()}")
+    with gone.client() as c:
+        for _ in range(2):
+            assert c("HEAD", f"/v2/quay.io/a/blobs/{digest(image.config)}").status == 404
+        assert c("GET", f"/v2/quay.io/a/blobs/{digest(image.config)}").status == 502
+        c.push("quay.io/a", "v1", image)
+        c.expect_whole("quay.io/a", "v1", image)
+
+
+def test_a_head_says_how_long_a_blob_is_whose_length_comes_last(daemon, liar):
+    data, go = os.urandom(300000), threading.Event()
+    up = liar(lambda path: (200, {}, [data[:200000], go, data[200000:]]))
+    reg = through(daemon, up.url, users={"admin": "admin", "node": "n"}, auth={"rules": [
+        {"users": ["admin"], "allow": ["pull", "push"]}, {"users": ["node"], "allow": ["pull"]}]})
+    with reg.client("node", "n") as head:
+        head.c.request("HEAD", f"/v2/quay.io/a/blobs/{digest(data)}", headers=head.headers)
+        wait_until(lambda: up.requests)
+        c, r = get_blob(reg, data)
+        with contextlib.closing(c):
+            assert r.read(100000) == data[:100000] and not r.headers["Content-Length"]
+            go.set()
+            a = head.c.getresponse()
+            assert a.status == 200 and int(a.headers["Content-Length"]) == len(data)
+            assert r.read() == data[100000:]
+    assert len(up.requests) == 1
+
+
 @pytest.mark.parametrize("length", [True, False])
 def test_wrong_bytes_never_arrive_whole(daemon, liar, length):
     data = os.urandom(200000)
