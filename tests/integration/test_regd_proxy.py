@@ -17,6 +17,7 @@ import pytest
 import test_clock
 from harness import free_port, wait_until
 from regd import INDEX, MANIFEST, Image, Registry, descriptor, digest, htpasswd
+from test_regd_import import import_folder
 
 pytestmark = pytest.mark.threads
 clock = test_clock.clock  # a fixture
@@ -249,6 +250,19 @@ def test_what_was_pushed_here_stays(daemon, upstream):
         c.push("quay.io/a", "v2", ours)  # over one that came from there
         c.expect_whole("quay.io/a", "v2", ours)
         assert c("GET", "/v2/other/manifests/v1").status == 404
+
+
+def test_what_was_imported_stays(daemon, upstream, tmp_path):
+    theirs, ours = Image({"f": b"theirs"}), Image({"f": b"ours"})
+    with upstream.client("pull", "secret") as c:
+        c.push("a", "v1", theirs)
+    reg = through(daemon, url_of(upstream), secret=secret_of(upstream),
+                  entry={"tag_ttl": "0s"})
+    ours.write_layout(tmp_path / "layout")
+    with reg.client() as c:
+        c.expect_whole("quay.io/a", "v1", theirs)
+        import_folder(reg, tmp_path / "layout", "quay.io/a")
+        c.expect_whole("quay.io/a", "v1", ours)
 
 
 def test_a_push_while_the_upstream_is_asked_stays(daemon, liar):
