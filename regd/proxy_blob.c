@@ -437,8 +437,13 @@ bool proxy_get_blob(struct call *c, const struct oci_digest *d, int *result)
 		return false;
 	snprintf(key, sizeof(key), "%s@%s", c->route.name, d->text);
 	f = find(p, key);
-	if (!f && asks_for_push(c) && !upstream_is_up(u))
+	if (!f && asks_for_push(c) &&
+	    (!upstream_is_up(u) || p->blobs.n >= PROXY_FETCHES_MAX))
 		return false;
+	if (!f && p->blobs.n >= PROXY_FETCHES_MAX) {
+		*result = proxy_reply_busy(c);
+		return true;
+	}
 	if (!f) {
 		r = start(&f, p, u, c, d, &e);
 		if (r < 0) {

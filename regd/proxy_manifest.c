@@ -287,6 +287,14 @@ bool proxy_get_manifest(struct call *c, bool have, int *result)
 	}
 	snprintf(key, sizeof(key), "%s %s", c->route.name, c->route.rest);
 	f = find(p, key);
+	if (!f && p->manifests.n >= PROXY_FETCHES_MAX) {
+		if (have) {
+			warn_stale(c);
+			return false;
+		}
+		*result = proxy_reply_busy(c);
+		return true;
+	}
 	if (!f && start(&f, p, u, c, key, &e) < 0) {
 		log_warning("cannot fetch %s: %s", key, e.text);
 		if (have) {

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -461,12 +462,15 @@ def liar():
         one.close()
 
 
-def get_blob(reg, data, **headers):
+def get(reg, path, **headers):
     """An open connection and the response's head."""
     c = http.client.HTTPConnection("127.0.0.1", reg.port, timeout=20)
-    c.request("GET", f"/v2/quay.io/a/blobs/{digest(data)}", headers={
-        **reg.client().headers, **headers})
+    c.request("GET", path, headers={**reg.client().headers, **headers})
     return c, c.getresponse()
+
+
+def get_blob(reg, data, **headers):
+    return get(reg, f"/v2/quay.io/a/blobs/{digest(data)}", **headers)
 
 
 def test_clients_read_while_the_blob_comes_in(daemon, liar):
@@ -646,6 +650,34 @@ def test_a_client_that_leaves_does_not_end_the_fetch(daemon, liar):
     wait_until(lambda: os.path.exists(reg.blob_path(digest(data))))
     with reg.client() as c:
         assert c("GET", f"/v2/quay.io/a/blobs/{digest(data)}").body == data
+
+
+@pytest.mark.parametrize("what", ["blobs", "manifests"])
+def test_fetches_are_bounded_though_their_clients_leave(daemon, liar, what):
+    go = threading.Event()
+
+    def answers(path):
+        go.wait(20)
+        return 404, {"Content-Length": 0}, []
+
+    reg = through(daemon, liar(answers).url)
+    token = reg.client().headers["Authorization"]
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+    for i in range(520):
+        with socket.create_connection(("127.0.0.1", reg.port), 20) as s:
+            s.sendall(f"GET /v2/quay.io/a/{what}/{digest(b'%d' % i)} HTTP/1.1\r\nHost: x\r\n"
+                      f"Authorization: {token}\r\n\r\n".encode())
+
+    def ask():
+        c, r = get(reg, f"/v2/quay.io/a/{what}/{digest(os.urandom(8))}")
+        with contextlib.closing(c):
+            return r.status, r.headers["Retry-After"]
+
+    wait_until(lambda: '" 429 ' in reg.d.log, 20)
+    assert ask() == (429, "5")
+    go.set()
+    wait_until(lambda: ask()[0] == 404, 30)
 
 
 def test_a_stop_in_the_middle(daemon, liar):
