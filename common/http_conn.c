@@ -461,6 +461,9 @@ static ssize_t conn_recv(struct http_conn *c, char *p, size_t n, bool *more)
 
 static void conn_eof(struct http_conn *c, ssize_t r)
 {
+	/* Some clients look at the certificate after the handshake. */
+	if (r == -EPROTO && c->tls && !c->requests)
+		server_refused(c);
 	if (r == 0 && c->state == CONN_LINGER)
 		conn_close(c, HTTP_END_DONE, NULL);
 	else
@@ -557,6 +560,8 @@ static void conn_handshake(struct http_conn *c)
 	}
 	if (r < 0) {
 		c->server->stats.tls_failures++;
+		if (r == -EPROTO)
+			server_refused(c);
 		conn_close(c, HTTP_END_CLIENT, "TLS handshake failed");
 		return;
 	}

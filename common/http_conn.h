@@ -88,6 +88,10 @@ struct http_server {
 	void (*drained)(void *arg);
 	void *drained_arg;
 	struct http_req *spare; /* the last request's memory, for the next one */
+	/* Who may be told of to refused(): by address, and all in all; NULL before the
+	 * first. */
+	struct ratelimit *told, *told_all;
+	unsigned untold;
 	int64_t date_s;
 	char date[64]; /* "Date: ...\r\n" of that second */
 	/*
@@ -202,6 +206,8 @@ void server_timer(struct http_conn *c, enum conn_timer t);
 /* Has c processed from the loop: it has input that epoll will not tell of. */
 void server_kick(struct http_conn *c);
 void server_conn_closed(struct http_conn *c);
+/* TLS failed before the first request. */
+void server_refused(struct http_conn *c);
 void address_put(struct http_server *s, struct http_address *a);
 
 /* http_conn.c */

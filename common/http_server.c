@@ -13,6 +13,7 @@
 #include "common/fd.h"
 #include "common/http_cond.h"
 #include "common/http_conn.h"
+#include "common/ratelimit.h"
 
 enum {
 	ACCEPT_BATCH = 64,      /* connections accepted before others have a turn */
@@ -21,6 +22,10 @@ enum {
 	TARGET_MAX = 32 * 1024,
 	HEAD_MAX = 48 * 1024,
 	DRAIN_SILENT_MS = 1000, /* for the first request of a connection */
+	/* Of refusals that are told of: tokens, of which one comes back each second. */
+	TELL_COST = 60,
+	TELL_ALL_COST = 6,
+	TELL_BURST = 60,
 };
 
 /* Time */
@@ -310,6 +315,61 @@ static void accepted(struct http_listener *x, int fd, const struct sockaddr *sa)
 	}
 }
 
+/* Refusals */
+
+const char *http_refusal_text(const struct http_refusal *f, char buf[HTTP_REFUSAL_MAX])
+{
+	static const char *const what[] = {
+		[TLS_FAULT_OTHER] = "cannot agree on TLS",
+		[TLS_FAULT_DISTRUST] = "does not accept the certificate",
+		[TLS_FAULT_PLAIN] = "speaks HTTP where https:// is meant",
+	};
+	int n = snprintf(buf, HTTP_REFUSAL_MAX, "%s %s (%s)", net_ip_str(&f->peer),
+	    what[f->fault], f->why);
+
+	if (f->untold && n < HTTP_REFUSAL_MAX)
+		snprintf(buf + n, (size_t)(HTTP_REFUSAL_MAX - n),
+		    ", and %u before that were not told of", f->untold);
+	return buf;
+}
+
+/* Without memory nobody is told. */
+static bool may_tell(struct http_server *s, const struct net_ip *ip)
+{
+	static const struct ratelimit_options budget = {
+		.rate = 1,
+		.burst = TELL_BURST,
+		.v6_prefix = 128, /* nodes share a network */
+	};
+	static const struct net_ip all;
+	uint64_t now = server_now(s);
+
+	if (!s->told && ratelimit_new(&s->told, &budget) < 0)
+		return false;
+	if (!s->told_all && ratelimit_new(&s->told_all, &budget) < 0)
+		return false;
+	return ratelimit_available(s->told, ip, now) >= TELL_COST &&
+	    ratelimit_take(s->told_all, &all, TELL_ALL_COST, now) &&
+	    ratelimit_take(s->told, ip, TELL_COST, now);
+}
+
+void server_refused(struct http_conn *c)
+{
+	struct http_server *s = c->server;
+	struct http_refusal f = { .fault = tls_fault(c->tls), .why = tls_why(c->tls) };
+
+	if (!c->service->refused || c->is_unix)
+		return;
+	if (!may_tell(s, &c->peer.ip)) {
+		s->untold++;
+		return;
+	}
+	f.peer = c->peer.ip;
+	f.untold = s->untold;
+	s->untold = 0;
+	c->service->refused(&f, c->service->arg);
+}
+
 static void accept_pause(struct http_server *s)
 {
 	s->stats.accept_pauses++;
@@ -361,6 +421,8 @@ static void server_reap(struct deferred *d)
 		return;
 	}
 	req_memory_free(s->spare);
+	ratelimit_free(s->told);
+	ratelimit_free(s->told_all);
 	htable_deinit(&s->addresses);
 	free(s->server_line);
 	free(s->in);

@@ -12,11 +12,11 @@
 #include "common/http_reply.h"
 #include "common/http_req.h"
 #include "common/http_route.h"
+#include "common/tls.h"
 
 struct http_listener;
 struct http_server;
 struct loop;
-struct tls_context;
 
 /* All limits on clients.  Zero means the default in brackets; ~0 where a number is to
  * be as good as unlimited. */
@@ -61,6 +61,18 @@ struct http_log {
 	const char *why; /* the reason beside end, or NULL */
 };
 
+/* A connection on which TLS failed before the first request; the string is gone after the
+ * call. */
+struct http_refusal {
+	struct net_ip peer;
+	enum tls_fault fault;
+	const char *why; /* the library's words: "tlsv1 alert unknown ca" */
+	unsigned untold; /* how many there were since the last that was told of */
+};
+enum { HTTP_REFUSAL_MAX = 256 };
+/* A sentence of it for the log, without remedy, in buf. */
+const char *http_refusal_text(const struct http_refusal *f, char buf[HTTP_REFUSAL_MAX]);
+
 /* What answers on a listener. */
 struct http_service {
 	/*
@@ -73,6 +85,9 @@ struct http_service {
 	/* Once per request, when it ends; may be NULL. */
 	void (*log)(const struct http_log *l, void *arg);
 	void *arg;
+	/* TLS failed, for a line in the log: at most once a minute for one address and ten
+	 * times a minute in all, whatever clients do.  May be NULL. */
+	void (*refused)(const struct http_refusal *f, void *arg);
 };
 
 /* Counters, all from the start; the gauges are named so. */

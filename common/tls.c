@@ -47,6 +47,7 @@ struct tls_context {
 struct tls {
 	SSL *ssl;
 	bool wants_write;
+	enum tls_fault fault;
 	char why[160];
 };
 
@@ -527,6 +528,25 @@ struct tls *tls_free(struct tls *t)
 	return NULL;
 }
 
+/* By the oldest error of this thread.  A client that goes by another name than those of
+ * the certificate, or finds it expired, says "bad certificate" or one of the others too. */
+static enum tls_fault find_fault(void)
+{
+	switch (ERR_GET_REASON(ERR_peek_error())) {
+	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+		return TLS_FAULT_DISTRUST;
+	case SSL_R_HTTP_REQUEST:
+	case SSL_R_HTTPS_PROXY_REQUEST:
+		return TLS_FAULT_PLAIN;
+	}
+	return TLS_FAULT_OTHER;
+}
+
 /* What a call that did not succeed means. */
 static int tls_result(struct tls *t, int ret)
 {
@@ -549,6 +569,7 @@ static int tls_result(struct tls *t, int ret)
 	verify = SSL_get_verify_result(t->ssl);
 	snprintf(t->why, sizeof(t->why), "%s",
 	    verify != X509_V_OK ? X509_verify_cert_error_string(verify) : ssl_reason());
+	t->fault = find_fault();
 	ERR_clear_error();
 	return -EPROTO;
 }
@@ -631,6 +652,11 @@ bool tls_can_sendfile(const struct tls *t)
 const char *tls_why(const struct tls *t)
 {
 	return t->why;
+}
+
+enum tls_fault tls_fault(const struct tls *t)
+{
+	return t->fault;
 }
 
 const char *tls_version(const struct tls *t)

@@ -76,6 +76,14 @@ ssize_t tls_sendfile(struct tls *t, int fd, off_t offset, size_t n) _mustcheck_;
 /* Sends the close alert; 0 once that is done, without waiting for the peer's. */
 int tls_shutdown(struct tls *t);
 
+/* What stands behind -EPROTO, where more is known than tls_why() says. */
+enum tls_fault {
+	TLS_FAULT_OTHER,
+	TLS_FAULT_DISTRUST, /* the peer's alert refuses our certificate */
+	TLS_FAULT_PLAIN,    /* the peer speaks HTTP, and no TLS */
+};
+enum tls_fault tls_fault(const struct tls *t);
+
 bool tls_wants_write(const struct tls *t);
 /* Bytes that were decrypted but not read: epoll will not tell of them. */
 bool tls_pending(const struct tls *t);

@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #include "common/http_server.h"
+#include "common/log.h"
 #include "common/reqlog.h"
+
+#define EVENT_NOT_TRUSTED "3d1cbe2f5c0b4c0e9d4c8d5f0a6e1b17"
 
 enum { LINE_MAX_BYTES = 1024, RING_BYTES = 256 * 1024 };
 
@@ -80,4 +83,19 @@ void accesslog_add(struct accesslog *a, const struct http_log *l, enum log_class
 uint64_t accesslog_dropped(struct accesslog *a)
 {
 	return reqlog_dropped(a->log);
+}
+
+void accesslog_refusal(
+    const struct http_refusal *f, const char *node, const char *certificate)
+{
+	bool distrust = f->fault == TLS_FAULT_DISTRUST;
+	char text[HTTP_REFUSAL_MAX];
+
+	log_with(distrust ? LOG_WARNING : LOG_INFO,
+	    LOG_FIELDS("MESSAGE_ID", distrust ? EVENT_NOT_TRUSTED : NULL, "OKD_CLIENT",
+		net_ip_str(&f->peer), "OKD_NODE", node, "OKD_FILE", certificate),
+	    "%s%s%s%s%s%s", node ? "node " : "", node ? node : "", node ? ": " : "",
+	    http_refusal_text(f, text),
+	    distrust ? ": it has to trust the authority of " : "",
+	    distrust ? certificate : "");
 }

@@ -569,6 +569,14 @@ static void on_log(const struct http_log *l, void *arg)
 	accesslog_add(s->log, l, (enum log_class)s->conf->log, n ? n->name : "-");
 }
 
+static void on_refused(const struct http_refusal *f, void *arg)
+{
+	struct server *s = arg;
+	const struct cluster_node *n = node_of(s, &f->peer);
+
+	accesslog_refusal(f, n ? n->name : NULL, s->conf->tls.certificate);
+}
+
 /* --- life --------------------------------------------------------------- */
 
 int server_new(struct server **ret, struct loop *l, struct progress *p)
@@ -585,7 +593,7 @@ int server_new(struct server **ret, struct loop *l, struct progress *p)
 	s->loop = l;
 	s->progress = p;
 	s->install.fd = s->nodes.fd = -1;
-	s->service = (struct http_service){ on_request, on_log, s };
+	s->service = (struct http_service){ on_request, on_log, s, on_refused };
 	r = http_server_new(&s->http, l, NULL);
 	if (r == 0)
 		r = transfers_new(&s->transfers, l, p);

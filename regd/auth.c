@@ -296,8 +296,6 @@ static void hash_done(struct job *j)
 		ratelimit_forget(a->failures, &cr->peer);
 	} else {
 		counter_add(&a->regd->stats.auth_failures, 1);
-		(void)ratelimit_take_upto(
-		    a->failures, &cr->peer, FAILURE_COST, clock_boot_ms());
 		log_with(LOG_WARNING,
 		    LOG_FIELDS("MESSAGE_ID", EVENT_WRONG_PASSWORD, "OKD_CLIENT",
 			net_ip_str(&cr->peer)),
@@ -362,6 +360,9 @@ static enum auth_verdict start_hash(struct auth *a, struct call *c, const uint8_
 	}
 	list_append(&a->by_age, &cr->age);
 	a->n++;
+	/* Paid in advance, or as many guesses as there are at once would count as none; what
+	 * is good gets it back. */
+	(void)ratelimit_take(a->failures, &peer, FAILURE_COST, clock_boot_ms());
 	cr->job.work = hash_work;
 	cr->job.done = hash_done;
 	counter_add(&a->regd->stats.auth_hashes, 1);
@@ -476,6 +477,8 @@ enum auth_verdict auth_check(struct auth *a, struct call *c)
 		return AUTH_ANONYMOUS;
 	if (http_head_next(http_req_head(c->req), "Authorization", header))
 		return AUTH_TWICE;
+	if (basic_is_nobody(header))
+		return AUTH_ANONYMOUS;
 	if (strncasecmp(header, "Bearer ", 7) == 0)
 		return check_token(a, c, header + 7);
 	return check_basic(a, c, header);

@@ -15,15 +15,30 @@ static bool has_control(const char *s, size_t n)
 	return false;
 }
 
+/* What stands behind "Basic ", or NULL. */
+static const char *after_scheme(const char *header)
+{
+	if (strncasecmp(header, "Basic ", 6) != 0)
+		return NULL;
+	header += 6;
+	return header + strspn(header, " ");
+}
+
+bool basic_is_nobody(const char *header)
+{
+	const char *text = after_scheme(header);
+
+	return text && str_eq(text, "Og=="); /* ":" */
+}
+
 char *basic_decode(const char *header, char buf[BASIC_MAX], size_t *n)
 {
 	_cleanup_(str_deinit) struct str plain = STR_INIT;
 	char *colon = NULL;
 
-	if (strncasecmp(header, "Basic ", 6) != 0)
+	header = after_scheme(header);
+	if (!header)
 		return NULL;
-	header += 6;
-	header += strspn(header, " ");
 	if (strlen(header) > BASIC_MAX * 4 / 3 ||
 	    base64_decode(&plain, header, strlen(header), BASE64_STD) < 0)
 		return NULL;

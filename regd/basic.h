@@ -12,3 +12,9 @@ enum { BASIC_MAX = 1024 }; /* of "user:password", with its NUL */
  * "user:password".
  */
 char *basic_decode(const char *header, char buf[BASIC_MAX], size_t *n);
+
+/*
+ * An empty user with an empty password.  It stands for nobody, as no header does: skopeo,
+ * podman and CRI-O send it once they were asked for a password and have none.
+ */
+bool basic_is_nobody(const char *header);

@@ -220,7 +220,9 @@ void bearer_challenge(struct call *c, unsigned rights, const char *error)
 	char host[HOST_MAX], realm[HOST_MAX + 32], scope[NAME_MAX_LEN + 64] = "";
 	char why[64] = "";
 
-	if (auth->challenge != CHALLENGE_BEARER || c->route.kind == ROUTE_TOKEN) {
+	/* Browsers fetch no tokens. */
+	if (auth->challenge != CHALLENGE_BEARER || c->route.kind == ROUTE_TOKEN ||
+	    c->route.kind == ROUTE_PAGE) {
 		basic_challenge(c);
 		return;
 	}

@@ -23,6 +23,7 @@ enum {
 	MAX_NAMES = 8,
 	MAX_IPS = 32,
 	PEM_MAX = 64 * 1024,
+	CN_MAX = 64, /* X.520's bound of a common name, which OpenSSL keeps */
 };
 
 /* What the server certificate must be good for. */
@@ -141,7 +142,7 @@ static int load_ca(const struct files *f, const struct cluster *c, int64_t now,
     struct str *cert, struct str *key, struct err *err)
 {
 	_cleanup_(x509_certs_freep) struct x509_certs *certs = NULL;
-	char cn[320];
+	char cn[CN_MAX + 1];
 	struct x509_subject subject = { .cn = cn, .o = "okd-bastion" };
 	struct err ignored = ERR_INIT;
 	int r;
@@ -153,7 +154,7 @@ static int load_ca(const struct files *f, const struct cluster *c, int64_t now,
 		return 0;
 	str_reset(cert);
 	str_reset(key);
-	snprintf(cn, sizeof(cn), "registry CA of %s", c ? c->domain : "this host");
+	snprintf(cn, sizeof(cn), "registry CA of %.49s", c ? c->domain : "this host");
 	r = x509_make_ca(
 	    cert, key, &subject, now - DAY, now + CA_DAYS * (int64_t)DAY, err);
 	if (r == 0)
@@ -169,7 +170,7 @@ static int make(const struct files *f, const struct names *n, const struct clust
 	_cleanup_(str_deinit) struct str cert = STR_INIT;
 	_cleanup_(str_deinit) struct str key = STR_INIT;
 	struct x509_subject subject = {
-		.cn = n->dns[0],
+		.cn = strlen(n->dns[0]) <= CN_MAX ? n->dns[0] : "registry",
 		.o = "okd-bastion",
 		.dns = n->dns,
 		.ip = n->ip,

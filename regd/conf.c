@@ -477,6 +477,8 @@ static int validate(const struct conf *c, struct str *warnings, struct err *e)
 		(c->auth.tokens.realm && strpbrk(c->auth.tokens.realm, "\"\\ "))))
 		return err_set(
 		    e, -EINVAL, "auth: tokens: service and realm hold no quotes");
+	if (!c->auth.off && strpbrk(c->auth.realm, "\"\\"))
+		return err_set(e, -EINVAL, "auth: realm holds no quotes");
 	if (c->tls.off && !is_local_only(c))
 		str_addz(warnings,
 		    "tls is off: passwords and images pass in the clear, and OKD's "

@@ -57,6 +57,7 @@ struct hooks {
 	struct regd *regd;
 	struct http_client *client;
 	struct endpoints *to;
+	unsigned generation; /* of to */
 	char instance[64];
 };
 
@@ -137,6 +138,8 @@ struct advance {
 	struct change change;
 	struct regd *regd;
 	char *name;
+	unsigned generation; /* of the endpoint that waits for it */
+	bool waits;          /* it is busy until then */
 	int64_t taken, floor;
 };
 
@@ -152,20 +155,23 @@ static int advance_apply(struct change *ch, struct db *db)
 		     : db_run(db, "DELETE FROM events WHERE id <= ?", "l", a->floor);
 }
 
-/* The endpoints may be others by now: found by name. */
-static struct endpoint *find(struct hooks *h, const char *name)
+static struct endpoint *find(struct endpoints *to, const char *name)
 {
-	for (size_t i = 0; h && i < h->to->n; i++)
-		if (str_eq(h->to->v[i].name, name))
-			return &h->to->v[i];
+	for (size_t i = 0; to && i < to->n; i++)
+		if (str_eq(to->v[i].name, name))
+			return &to->v[i];
 	return NULL;
 }
 
 static void advance_done(struct change *ch)
 {
 	struct advance *a = CONTAINER_OF(ch, struct advance, change);
-	struct endpoint *ep = find(a->regd->hooks, a->name);
+	struct hooks *h = a->regd->hooks;
+	struct endpoint *ep = NULL;
 
+	/* One of a later configuration may be busy with something else. */
+	if (h && a->waits && a->generation == h->generation)
+		ep = find(h->to, a->name);
 	if (ep) {
 		ep->busy = false;
 		if (ch->result == 0)
@@ -175,7 +181,8 @@ static void advance_done(struct change *ch)
 	free(a);
 }
 
-static void advance(struct endpoint *ep)
+/* waits: the endpoint is busy until it is written. */
+static void advance(struct endpoint *ep, bool waits)
 {
 	struct hooks *h = ep->hooks;
 	struct advance *a = calloc(1, sizeof(*a));
@@ -184,10 +191,12 @@ static void advance(struct endpoint *ep)
 		a->name = strdup(ep->name);
 	if (!a || !a->name) {
 		free(a);
-		ep->busy = false;
+		ep->busy = ep->busy && !waits;
 		return;
 	}
 	a->regd = h->regd;
+	a->generation = h->generation;
+	a->waits = waits;
 	a->taken = a->floor = ep->taken;
 	for (size_t i = 0; i < h->to->n; i++)
 		a->floor = MIN(a->floor, h->to->v[i].taken);
@@ -208,14 +217,17 @@ static void on_done(struct http_transfer *t, int result, void *arg)
 		ep->backoff_ms = 0;
 		ep->taken = ep->sending;
 		counter_add(&stats->events_posted, 1);
-		advance(ep);
+		advance(ep, true);
 		return;
 	}
 	counter_add(&stats->events_failed, 1);
-	if (!ep->backoff_ms)
+	if (!ep->backoff_ms && result < 0)
 		log_warning("notifications: %s does not take events, trying on: %s",
-		    ep->name,
-		    result < 0 ? http_transfer_why(t) : "it answers otherwise");
+		    ep->name, http_transfer_why(t));
+	else if (!ep->backoff_ms)
+		log_warning("notifications: %s does not take events, trying on: it "
+			    "answers with status %d",
+		    ep->name, result);
 	ep->backoff_ms = ep->backoff_ms
 	    ? MIN(2 * ep->backoff_ms, (uint64_t)BACKOFF_MAX_MS)
 	    : BACKOFF_MIN_MS;
@@ -268,7 +280,8 @@ static int gather(struct endpoint *ep, struct str *out, int64_t *last)
 	return str_err(out) < 0 ? -ENOMEM : n > 0;
 }
 
-/* Events beyond the bound of the queue are given up. */
+/* Events beyond the bound of the queue are given up, and leave the database at once:
+ * nothing else would take them out while no endpoint takes any. */
 static void keep_bound(struct endpoint *ep)
 {
 	struct hooks *h = ep->hooks;
@@ -282,6 +295,7 @@ static void keep_bound(struct endpoint *ep)
 		return;
 	counter_add(&h->regd->stats.events_lost, (uint64_t)lost);
 	ep->taken += lost;
+	advance(ep, false);
 }
 
 static int post(struct endpoint *ep, const struct str *envelope, struct err *err)
@@ -326,7 +340,7 @@ static void send_next(struct endpoint *ep)
 	ep->sending = last;
 	if (r == 0) { /* nothing that it wants */
 		ep->taken = last;
-		advance(ep);
+		advance(ep, true);
 	} else if (post(ep, &envelope, &e) < 0) {
 		log_err("notifications: %s: %s", ep->name, e.text);
 		ep->next_ms = clock_boot_ms() + BACKOFF_MAX_MS;
@@ -399,9 +413,12 @@ static int find_taken(struct endpoint *ep)
 	    db, &ep->taken, "SELECT taken FROM hooks WHERE name = ?", "s", ep->name);
 
 	ep->fresh = r == -ENOENT;
+	/* Those that all have taken are gone, and their numbers are not given again. */
 	if (ep->fresh)
-		r = db_get(
-		    db, &ep->taken, "SELECT coalesce(max(id), 0) FROM events", NULL);
+		r = db_get(db, &ep->taken,
+		    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence"
+		    " WHERE name = 'events'",
+		    NULL);
 	return r;
 }
 
@@ -454,13 +471,21 @@ int endpoints_new(
 
 void hooks_take(struct hooks *h, struct endpoints *e)
 {
+	/* What is being written of those before is not in the database yet. */
+	for (size_t i = 0; i < e->n; i++) {
+		const struct endpoint *before = find(h->to, e->v[i].name);
+
+		if (before)
+			e->v[i].taken = MAX(e->v[i].taken, before->taken);
+	}
 	endpoints_free(h->to);
 	h->to = e;
+	h->generation++;
 	for (size_t i = 0; i < e->n; i++) {
 		if (!e->v[i].fresh)
 			continue;
 		e->v[i].busy = true;
-		advance(&e->v[i]);
+		advance(&e->v[i], true);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/digest.h"
 #include "common/fd.h"
+#include "common/htable.h"
 #include "common/str.h"
 
 /* What is hashed here is random and beyond all guessing: a higher cost protects nothing,
@@ -151,8 +152,9 @@ const char *htpasswd_find(
 
 	if (h->n)
 		e = bsearch(&key, h->entries, h->n, sizeof(*h->entries), compare);
-	/* "!" never matches; crypt(3) still has to work through the first hash. */
-	*dummy = h->n ? h->entries[0].hash : "*";
+	/* Always the same for a name, and any of those that there are: where some cost more
+	 * than others, so do names that nobody has. */
+	*dummy = h->n ? h->entries[htable_hash(user, strlen(user)) % h->n].hash : "*";
 	return e ? e->hash : NULL;
 }
 

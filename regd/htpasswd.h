@@ -26,8 +26,8 @@ struct htpasswd *htpasswd_free(struct htpasswd *h);
 DEFINE_FREEP(htpasswd)
 size_t htpasswd_count(const struct htpasswd *h);
 /*
- * The hash of a user, or NULL.  For a user that is not there, *dummy is one that costs
- * as much to verify, so that the time tells nobody who exists.
+ * The hash of a user, or NULL.  For a user that is not there, *dummy is one of another's:
+ * verifying it takes as long as for a user that is, so that the time tells nobody who exists.
  */
 const char *htpasswd_find(
     const struct htpasswd *h, const char *user, const char **dummy);

@@ -135,6 +135,7 @@ static int put_item(
 		.now = im->now,
 		.sparse = true, /* a child may come later, a layer may be foreign */
 	};
+	int r;
 
 	switch (it->kind) {
 	case SCAN_BLOB:
@@ -143,8 +144,8 @@ static int put_item(
 	case SCAN_MANIFEST:
 		return meta_manifest_put(db, &p);
 	default:
-		return meta_tag_put(
-		    db, it->repository, it->tag, it->digest.text, im->now);
+		r = meta_tag_put(db, it->repository, it->tag, it->digest.text, im->now);
+		return r ? r : meta_tag_own(db, it->repository, it->tag);
 	}
 }
 

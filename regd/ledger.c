@@ -17,7 +17,7 @@
 enum { PULLS_MAX = 16384, SAVE_MAX = 512 };
 
 struct pull {
-	struct hnode node;
+	struct hnode node, of_digest;
 	struct list_link age; /* least recently pulled first */
 	struct net_ip client;
 	char digest[DIGEST_TEXT_MAX];
@@ -37,6 +37,8 @@ struct save {
 
 struct ledger {
 	struct htable table;
+	struct htable
+	    digests; /* the same by digest alone: a page asks for a thousand */
 	struct list_link by_age;
 	size_t n, n_dirty;
 	bool saving;
@@ -46,6 +48,7 @@ struct ledger {
 static void forget(struct ledger *l, struct pull *p)
 {
 	htable_remove(&l->table, &p->node);
+	htable_remove(&l->digests, &p->of_digest);
 	list_remove(&p->age);
 	l->n--;
 	l->n_dirty -= p->dirty;
@@ -59,16 +62,43 @@ struct ledger *ledger_free(struct ledger *l)
 	list_for_each_safe (it, &l->by_age)
 		forget(l, CONTAINER_OF(it, struct pull, age));
 	htable_deinit(&l->table);
+	htable_deinit(&l->digests);
 	free(l);
 	return NULL;
+}
+
+static uint64_t digest_hash(const char *digest)
+{
+	return htable_hash(digest, strlen(digest));
+}
+
+/* The first, or next, of the pulls of a digest. */
+static const struct pull *pull_of(struct hnode *n, const char *digest)
+{
+	for (; n; n = htable_next(n)) {
+		const struct pull *p = CONTAINER_OF(n, struct pull, of_digest);
+
+		if (str_eq(p->digest, digest))
+			return p;
+	}
+	return NULL;
+}
+
+static const struct pull *first_of(const struct ledger *l, const char *digest)
+{
+	return pull_of(htable_first(&l->digests, digest_hash(digest)), digest);
+}
+
+static const struct pull *next_of(const struct pull *p)
+{
+	return pull_of(htable_next(&p->of_digest), p->digest);
 }
 
 /* What both sides of a comparison are hashed from. */
 static uint64_t hash_of(
     const struct net_ip *client, const char *repository, const char *digest)
 {
-	return htable_hash(client, sizeof(*client)) ^
-	    htable_hash(digest, strlen(digest)) * 3 ^
+	return htable_hash(client, sizeof(*client)) ^ digest_hash(digest) * 3 ^
 	    htable_hash(repository, strlen(repository)) * 5;
 }
 
@@ -104,6 +134,11 @@ static struct pull *obtain(struct ledger *l, const struct net_ip *client,
 	snprintf(p->repository, sizeof(p->repository), "%s", repository);
 	p->first = now;
 	if (htable_insert(&l->table, &p->node, hash) < 0) {
+		free(p);
+		return NULL;
+	}
+	if (htable_insert(&l->digests, &p->of_digest, digest_hash(digest)) < 0) {
+		htable_remove(&l->table, &p->node);
 		free(p);
 		return NULL;
 	}
@@ -230,6 +265,7 @@ int ledger_new(struct ledger **ret, struct regd *g)
 		return -ENOMEM;
 	l->regd = g;
 	htable_init(&l->table);
+	htable_init(&l->digests);
 	list_init(&l->by_age);
 	r = meta_pulls(g->db, load_one, l);
 	if (r < 0)
@@ -269,14 +305,11 @@ json_t *ledger_list(
 
 int64_t ledger_last(const struct ledger *l, const char *digest)
 {
-	/* From the most recent one on. */
-	for (struct list_link *it = l->by_age.prev; it != &l->by_age; it = it->prev) {
-		const struct pull *p = CONTAINER_OF(it, struct pull, age);
+	int64_t last = 0;
 
-		if (str_eq(p->digest, digest))
-			return p->last;
-	}
-	return 0;
+	for (const struct pull *p = first_of(l, digest); p; p = next_of(p))
+		last = MAX(last, p->last);
+	return last;
 }
 
 static bool has_pulled(
@@ -284,15 +317,10 @@ static bool has_pulled(
 {
 	const struct net_ip *ip = conf_list_items(&node->addresses, struct net_ip);
 
-	list_for_each (it, &l->by_age) {
-		const struct pull *p = CONTAINER_OF(it, struct pull, age);
-
-		if (!str_eq(digest, p->digest))
-			continue;
+	for (const struct pull *p = first_of(l, digest); p; p = next_of(p))
 		for (size_t i = 0; i < node->addresses.n; i++)
 			if (net_ip_eq(&ip[i], &p->client))
 				return true;
-	}
 	return false;
 }
 

@@ -177,7 +177,9 @@ int meta_tag_checked(
     struct db *db, const char *repo, const char *tag, int64_t *ret) _mustcheck_;
 int meta_tag_check(
     struct db *db, const char *repo, const char *tag, int64_t now) _mustcheck_;
-/* The tag was pushed here. */
+/* Whether the tag is there and did not come from an upstream: 1, 0 or -errno. */
+int meta_tag_is_own(struct db *db, const char *repo, const char *tag) _mustcheck_;
+/* The tag was pushed or imported here. */
 int meta_tag_own(struct db *db, const char *repo, const char *tag) _mustcheck_;
 /* By tag: the tag alone.  By digest: the manifest and its tags. */
 int meta_tag_delete(struct db *db, const char *repo, const char *tag) _mustcheck_;

@@ -83,6 +83,13 @@ int proxy_reply_failed(struct call *c, int result, const char *code, const char 
 	return reply_oci(c->req, 502, "UNKNOWN", "the upstream failed: %.300s", why);
 }
 
+int proxy_reply_busy(struct call *c)
+{
+	http_reply_header(c->req, "Retry-After", "5");
+	return reply_oci(c->req, 429, "TOOMANYREQUESTS",
+	    "too much is being fetched from upstreams already");
+}
+
 /* Whether the repository that was named holds what is asked for. */
 static bool is_here(struct call *c)
 {

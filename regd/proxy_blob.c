@@ -17,6 +17,7 @@
 #include "common/fd.h"
 #include "common/http_reply.h"
 #include "common/log.h"
+#include "regd/auth.h"
 #include "regd/call.h"
 #include "regd/hooks.h"
 #include "regd/proxy_impl.h"
@@ -137,7 +138,17 @@ static void begin_reply(struct stream *s)
 			.size = f->total });
 	}
 	/* May end the call, and the stream with it. */
-	http_reply_stream(r, 200, "application/octet-stream", f->total, stream_pull, s);
+	http_reply_stream(r, 200, "application/octet-stream",
+	    f->state == WHOLE ? (int64_t)f->size : f->total, stream_pull, s);
+}
+
+/* A head alone says how long the blob is, which an upstream may leave open until its end. */
+static bool may_begin(const struct stream *s)
+{
+	const struct fetch *f = s->fetch;
+
+	return f->state == WHOLE ||
+	    (f->state == COMING && (f->total >= 0 || s->call->method == HTTP_GET));
 }
 
 /* There is more to read, or there will not be. */
@@ -146,11 +157,20 @@ static void wake(struct fetch *f)
 	list_for_each_safe (it, &f->streams) {
 		struct stream *s = CONTAINER_OF(it, struct stream, link);
 
-		if (!s->replied)
-			begin_reply(s);
-		else
+		if (s->replied)
 			http_reply_resume(s->call->req);
+		else if (may_begin(s))
+			begin_reply(s);
 	}
+}
+
+/* Who may push asks by HEAD whether it has to.  "Yes, it is here" counts for the manifest
+ * that it sends next, so it is told what this repository holds, and not what is coming; nor
+ * that an upstream fails, since it can do without. */
+static bool asks_for_push(const struct call *c)
+{
+	return c->method == HTTP_HEAD &&
+	    (auth_call_rights(c, c->route.name) & ACCESS_PUSH);
 }
 
 static void waiting_ended(struct call *c)
@@ -172,7 +192,8 @@ static void answer_waiting(struct fetch *f, int result, const char *why)
 		if (result == 0)
 			http_reply_result(r, blob_local(c));
 		else
-			proxy_reply_failed(c, result, "BLOB_UNKNOWN", why);
+			proxy_reply_failed(
+			    c, asks_for_push(c) ? 404 : result, "BLOB_UNKNOWN", why);
 	}
 }
 
@@ -374,7 +395,7 @@ static int start(struct fetch **ret, struct proxy *p, struct upstream *u,
 	return 0;
 }
 
-/* Who wants a part, or the head alone of what has none yet, waits for all of it. */
+/* Who wants a part waits for all of it. */
 static bool wants_whole(const struct call *c)
 {
 	return http_req_header(c->req, "Range") || http_req_header(c->req, "If-Range");
@@ -384,7 +405,7 @@ static int join(struct fetch *f, struct call *c)
 {
 	struct stream *s;
 
-	if (wants_whole(c)) {
+	if (wants_whole(c) || asks_for_push(c)) {
 		list_append(&f->waiting, &c->waiting);
 		c->ended = waiting_ended;
 		return 0;
@@ -397,7 +418,7 @@ static int join(struct fetch *f, struct call *c)
 	list_append(&f->streams, &s->link);
 	c->owner = s;
 	c->ended = stream_ended;
-	if (f->state == COMING || f->state == WHOLE)
+	if (may_begin(s))
 		begin_reply(s);
 	return 0;
 }
@@ -416,10 +437,19 @@ bool proxy_get_blob(struct call *c, const struct oci_digest *d, int *result)
 		return false;
 	snprintf(key, sizeof(key), "%s@%s", c->route.name, d->text);
 	f = find(p, key);
+	if (!f && asks_for_push(c) &&
+	    (!upstream_is_up(u) || p->blobs.n >= PROXY_FETCHES_MAX))
+		return false;
+	if (!f && p->blobs.n >= PROXY_FETCHES_MAX) {
+		*result = proxy_reply_busy(c);
+		return true;
+	}
 	if (!f) {
 		r = start(&f, p, u, c, d, &e);
 		if (r < 0) {
 			log_warning("cannot fetch %s: %s", key, e.text);
+			if (asks_for_push(c))
+				return false;
 			*result = proxy_reply_failed(c, r, "BLOB_UNKNOWN", e.text);
 			return true;
 		}

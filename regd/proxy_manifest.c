@@ -53,6 +53,14 @@ static void waiting_ended(struct call *c)
 	list_remove(&c->waiting);
 }
 
+/* What is sent may be old.  299 is the only code that the OCI specification lets registries
+ * use, and that clients show. */
+static void warn_stale(struct call *c)
+{
+	http_reply_header(c->req, "Warning",
+	    "299 - \"this tag is what it was when the upstream last answered for it\"");
+}
+
 /* Each that waits gets what is here; without that, what went wrong. */
 static void answer(struct fetch *f, int result, const char *why)
 {
@@ -71,8 +79,7 @@ static void answer(struct fetch *f, int result, const char *why)
 		}
 		free(m.body);
 		if (result != 0)
-			http_reply_header(c->req, "Warning",
-			    "110 - \"the upstream was not asked, or did not answer\"");
+			warn_stale(c);
 		http_reply_result(req, image_local(c));
 	}
 }
@@ -90,11 +97,17 @@ static void failed(struct fetch *f, int result, const char *why)
 
 /* --- storing ------------------------------------------------------------------ */
 
+/* A tag that was pushed here while the upstream was asked stays what was pushed. */
 static int fetch_apply(struct change *ch, struct db *db)
 {
 	struct fetch *f = CONTAINER_OF(ch, struct fetch, change);
-	int r = meta_manifest_put(db, &f->row);
+	int r = f->tags[0] ? meta_tag_is_own(db, f->repo, f->tags[0]) : 0;
 
+	if (r < 0)
+		return r;
+	if (r > 0)
+		f->tags[0] = NULL;
+	r = meta_manifest_put(db, &f->row);
 	if (r == 0 && f->tags[0])
 		r = meta_tag_check(db, f->repo, f->tags[0], f->row.now);
 	return r;
@@ -246,13 +259,15 @@ static int start(struct fetch **ret, struct proxy *p, struct upstream *u,
 /* A tag that was pushed here, and one that was asked for lately, is fresh. */
 static bool is_fresh(struct call *c, const struct upstream *u)
 {
-	int64_t checked = 0;
+	int64_t checked = 0, age;
 
 	if (name_looks_like_digest(c->route.rest))
 		return true;
 	if (meta_tag_checked(c->regd->db, c->route.name, c->route.rest, &checked) < 0)
 		return true;
-	return clock_real_s() < checked + (int64_t)(upstream_tag_ttl(u) / 1000);
+	/* Of a time to come: the clock was fast then, and nobody knows how old it is. */
+	age = clock_real_s() - checked;
+	return age >= 0 && age < (int64_t)(upstream_tag_ttl(u) / 1000);
 }
 
 bool proxy_get_manifest(struct call *c, bool have, int *result)
@@ -264,14 +279,28 @@ bool proxy_get_manifest(struct call *c, bool have, int *result)
 	struct fetch *f;
 
 	*result = 0;
-	if (!u || (have && (is_fresh(c, u) || !upstream_is_up(u))))
+	if (!u || (have && is_fresh(c, u)))
 		return false;
+	if (have && !upstream_is_up(u)) {
+		warn_stale(c);
+		return false;
+	}
 	snprintf(key, sizeof(key), "%s %s", c->route.name, c->route.rest);
 	f = find(p, key);
+	if (!f && p->manifests.n >= PROXY_FETCHES_MAX) {
+		if (have) {
+			warn_stale(c);
+			return false;
+		}
+		*result = proxy_reply_busy(c);
+		return true;
+	}
 	if (!f && start(&f, p, u, c, key, &e) < 0) {
 		log_warning("cannot fetch %s: %s", key, e.text);
-		if (have)
+		if (have) {
+			warn_stale(c);
 			return false;
+		}
 		*result = proxy_reply_failed(c, -EIO, "MANIFEST_UNKNOWN", e.text);
 		return true;
 	}

@@ -19,6 +19,10 @@ int reply_oci(struct http_req *r, int status, const char *code, const char *fmt,
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
+	/* What it quotes may have been cut in the middle of a character. */
+	for (char *s = message; *s; s++)
+		if ((unsigned char)*s >= 0x80)
+			*s = '?';
 	body = json_pack("{s:[{s:s,s:s%}]}", "errors", "code", code, "message", message,
 	    strlen(message));
 	if (body)

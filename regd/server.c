@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/cluster.h"
 #include "common/http_server.h"
 #include "common/log.h"
 #include "common/net.h"
@@ -256,6 +257,52 @@ static void on_log(const struct http_log *l, void *arg)
 	s->user[0] = s->repository[0] = '\0';
 }
 
+static void on_refused(const struct http_refusal *f, void *arg)
+{
+	struct server *s = arg;
+	const struct conf *conf = s->regd->conf;
+	const struct cluster_node *n =
+	    conf->cluster ? cluster_node_by_ip(conf->cluster, &f->peer) : NULL;
+	const char *file = conf->tls.certificate;
+	char who[300] = "", text[HTTP_REFUSAL_MAX], ca[4096];
+
+	if (n)
+		snprintf(who, sizeof(who), "node %s: ", n->name);
+	http_refusal_text(f, text);
+	if (f->fault != TLS_FAULT_DISTRUST) {
+		log_with(LOG_INFO,
+		    LOG_FIELDS("OKD_CLIENT", net_ip_str(&f->peer), "OKD_NODE",
+			n ? n->name : NULL),
+		    "%s%s", who, text);
+		return;
+	}
+	snprintf(ca, sizeof(ca), "%s/tls/ca.crt", daemon_state_dir(s->regd->daemon));
+	log_with(LOG_WARNING,
+	    LOG_FIELDS("MESSAGE_ID", EVENT_NOT_TRUSTED, "OKD_CLIENT",
+		net_ip_str(&f->peer), "OKD_NODE", n ? n->name : NULL, "OKD_FILE",
+		file ? file : ca),
+	    "%s%s: it has to trust %s%s, and to use a name that is in the certificate",
+	    who, text, file ? "the authority of " : "", file ? file : ca);
+}
+
+/* One of our own making that has not begun: it is served, because what is wrong may be our
+ * clock alone, and who starts without a battery or a network would not serve at all. */
+static void check_begin(const struct tls_context *tls, const char *file)
+{
+	int64_t begins = tls_context_not_before(tls);
+	char when[REPLY_TIME_MAX];
+
+	if (begins <= clock_real_s())
+		return;
+	reply_time(begins, when);
+	log_with(LOG_ERR,
+	    LOG_FIELDS("MESSAGE_ID", EVENT_NOT_YET_VALID, "OKD_FILE", file),
+	    "the certificate in %s begins at %s only: set this host's clock, or, where "
+	    "that "
+	    "was fast when the certificate was made, remove the folder and restart",
+	    file, when);
+}
+
 static int load_tls(struct server *s, const struct conf *conf, struct tls_context **ret,
     struct err *err)
 {
@@ -278,8 +325,12 @@ static int load_tls(struct server *s, const struct conf *conf, struct tls_contex
 			return r;
 		o.certificate = certificate;
 		o.key = key;
+		o.any_time = true;
 	}
-	return tls_server_new(ret, &o, err);
+	r = tls_server_new(ret, &o, err);
+	if (r == 0 && certificate)
+		check_begin(*ret, certificate);
+	return r;
 }
 
 static bool same_endpoint(const struct net_endpoint *a, const struct net_endpoint *b)
@@ -311,6 +362,9 @@ static int bind_one(struct server *s, struct bindings *b, const struct net_endpo
 	struct http_listener *l = find_listener(&s->b, at);
 	int fd, r;
 
+	/* An address that is named twice is one socket, and has one listener. */
+	if (find_listener(b, at))
+		return 0;
 	r = daemon_listen(s->regd->daemon, at, SOCK_STREAM, 1, &fd, 1, err);
 	if (r < 0)
 		return r;
@@ -370,6 +424,7 @@ int server_new(struct server **ret, struct regd *g, struct err *err)
 	s->service = (struct http_service){
 		.request = on_request,
 		.log = on_log,
+		.refused = on_refused,
 		.arg = s,
 	};
 	r = auth_new(&g->auth, g, on_auth, err);

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 
 import pytest
 from httpd import TIMEOUT, checksum, read_reply
@@ -173,3 +174,49 @@ def test_an_end_behind_records_is_heard(start, pair):
         s.sendall(outgoing.read())
         while s.recv(65536):  # its tickets, and then its end: or the time-out
             pass
+
+
+def refuse(httpd, source="127.0.0.1"):
+    """A client that has never heard of the certificate's authority."""
+    with socket.socket() as s:
+        s.settimeout(TIMEOUT)
+        s.bind((source, 0))
+        s.connect(("127.0.0.1", httpd.port))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ssl.create_default_context().wrap_socket(s, server_hostname="localhost")
+
+
+def test_who_does_not_trust_the_certificate_is_told_of(start, pair):
+    httpd = start("--cert", pair[0], "--key", pair[1])
+    for version in ("1.2", "1.3"):
+        source = f"127.0.0.{version[2:]}"
+        curl = subprocess.run(["curl", "-s", "--interface", source, "--tls-max", version,
+                               f"https://127.0.0.1:{httpd.port}/"], timeout=TIMEOUT)
+        assert curl.returncode == 60
+        line = httpd.wait_line(source)
+        assert line == f"{source} does not accept the certificate (tlsv1 alert unknown ca)"
+    with contextlib.suppress(ConnectionResetError):
+        httpd.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert httpd.wait_line("127.0.0.1 ") == (
+        "127.0.0.1 speaks HTTP where https:// is meant (http request)")
+    # Who closes without a word is no such client.
+    httpd.connect().close()
+    assert tls_get(httpd, pair[0]).status == 200
+    assert not any("TLS" in line for line in httpd.lines)
+
+
+def test_few_refusals_are_told_of(start, pair):
+    """One a minute of an address, ten a minute in all, and how many there were besides."""
+    httpd = start("--cert", pair[0], "--key", pair[1])
+    begin = time.monotonic()
+    for _ in range(5):
+        refuse(httpd)
+    refuse(httpd, "127.0.0.2")
+    httpd.wait_line("127.0.0.2 .*, and 4 before that were not told of")
+    assert sum("does not accept" in line for line in httpd.lines) == 2
+    for last in range(3, 33):
+        refuse(httpd, f"127.0.0.{last}")
+    assert tls_get(httpd, pair[0]).status == 200
+    httpd.wait_line("GET /hello.txt 200")
+    told = sum("does not accept" in line for line in httpd.lines)
+    assert 10 <= told <= 11 + (time.monotonic() - begin) / 6

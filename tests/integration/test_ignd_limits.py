@@ -62,6 +62,18 @@ def test_tls(daemon, keys):
     assert get("/install/coreos.raw", "127.0.0.1") == (200, IMAGE)
 
 
+def test_a_node_that_does_not_trust_is_told_of(daemon, keys):
+    port = harness.free_port()
+    ignd = start_ignd(daemon, {"tls": {
+        "listen": [f"127.0.0.1:{port}"], "certificate": str(keys / "cert.pem"),
+        "key": str(keys / "key.pem")}})
+    for source, who in (("127.0.0.4", "node worker: 127.0.0.4 does"), ("127.0.0.9", "127.0.0.9 does")):
+        subprocess.run(["curl", "-s", "--interface", source, f"https://127.0.0.1:{port}/"],
+                       check=False)
+        ignd.d.log_contains(f"{who} not accept the certificate (tlsv1 alert unknown ca): "
+                            f"it has to trust the authority of {keys / 'cert.pem'}")
+
+
 def test_bad_certificate_is_refused(daemon, keys):
     ignd = start_ignd(daemon)
     ignd.d.reload(config={**ignd.config, "tls": {

@@ -397,6 +397,12 @@ def test_manifests_that_are_none(c):
     a = c("PUT", f"/v2/a/manifests/{NOWHERE}", Image().manifest, Content_Type=MANIFEST)
     assert a.status == 400 and a.code == "DIGEST_INVALID"
     assert c("PUT", "/v2/a/manifests/.x", Image().manifest).code == "TAG_INVALID"
+    # What the sentence quotes is cut somewhere.
+    for odd in ("\u00e4" * 200, "x" + "\u00e4" * 200, "\u20ac" * 200):
+        a = c("PUT", "/v2/a/manifests/x", json.dumps(
+            {"schemaVersion": 2, "mediaType": odd}, ensure_ascii=False).encode(),
+            Content_Type=MANIFEST)
+        assert a.status == 400 and a.code == "MANIFEST_INVALID", odd[:2]
 
 
 def check_large_manifests(c):

@@ -1,6 +1,9 @@
 """okd-regd: who may do what, how passwords are verified, and TLS."""
 
+import base64
 import os
+import re
+import shutil
 import socket
 import ssl
 import subprocess
@@ -9,10 +12,12 @@ import time
 
 import pytest
 
+import test_clock
 from harness import example_cluster, free_port, wait_until
 from regd import Client, Image, Registry, digest, htpasswd
 
 pytestmark = pytest.mark.threads
+clock = test_clock.clock  # a fixture
 
 
 def test_everything_asks_for_a_password(daemon):
@@ -50,6 +55,23 @@ def test_anonymous_pull_still_challenges_at_the_base(daemon):
         assert c("DELETE", "/v2/a/manifests/x").status == 401
     with reg.client(password="wrong") as c:
         assert c("GET", "/v2/a/manifests/x").status == 401
+
+
+def test_an_empty_user_is_nobody(daemon):
+    """Who has no password and was asked for one sends two empty words (containers/image)."""
+    reg = Registry(daemon, auth={"anonymous_pull": True})
+    image = Image()
+    with reg.client() as c:
+        c.push("a", "x", image)
+    with reg.client("", "") as c:
+        a = c("GET", "/v2/")
+        assert a.status == 401 and "authentication is required" in a.json()["errors"][0]["message"]
+        c.expect_whole("a", "x", image)
+        assert c("POST", "/v2/a/blobs/uploads/", b"").status == 401
+    for user, password in (("", "x"), ("x", "")):
+        with reg.client(user, password) as c:
+            assert c("GET", "/v2/a/manifests/x").status == 401
+    assert reg.d.metrics()["okd_regd_auth_hashes_total"] == 2  # admin's, and x's
 
 
 def test_without_auth(daemon):
@@ -160,6 +182,33 @@ def test_too_many_failures_are_refused_without_hashing(daemon):
     assert hashes == statuses.count(401)
 
 
+def test_guesses_at_once_are_counted_before_they_are_hashed(daemon):
+    """Those that are under way are not yet wrong, and must not be free for that."""
+    line = subprocess.run(["htpasswd", "-nbB", "-C", "10", "admin", "admin"],
+                          capture_output=True, text=True, check=True).stdout
+    reg = Registry(daemon, files={"users": line})
+    begin = time.monotonic()
+    guesses = [socket.create_connection(("127.0.0.1", reg.port), 60) for _ in range(60)]
+    for i, s in enumerate(guesses):
+        both = base64.b64encode(f"admin:guess{i}".encode()).decode()
+        s.sendall(f"GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {both}"
+                  "\r\nConnection: close\r\n\r\n".encode())
+    statuses = [s.makefile("rb").read().split()[1] for s in guesses]
+    for s in guesses:
+        s.close()
+    hashed = reg.d.metrics()["okd_regd_auth_hashes_total"]
+    assert 20 <= hashed <= 20 + (time.monotonic() - begin) / 6 + 1
+    assert statuses.count(b"401") == hashed and statuses.count(b"429") == 60 - hashed
+    # A good one, once there is a turn for it, gives the address its turns back.
+    def good():
+        with reg.client() as c:
+            return c("GET", "/v2/").status == 200
+
+    wait_until(good, 30)
+    with reg.client(password="once more") as c:
+        assert c("GET", "/v2/").status == 401
+
+
 def test_a_slow_hash_holds_nobody_up(daemon):
     """While a password takes its time, those that were verified are served."""
     reg = Registry(daemon)
@@ -227,6 +276,16 @@ def test_own_certificate_and_own_user(daemon):
         assert f.read() == before
 
 
+def test_a_domain_may_be_longer_than_a_common_name(daemon):
+    cluster = example_cluster()
+    cluster["base_domain"] = ".".join(["department"] * 8) + ".example.com"
+    reg = Registry(daemon, tls=True, cluster=cluster)
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+        names = c.c.sock.getpeercert()["subjectAltName"]
+    assert ("DNS", f"registry.{cluster['name']}.{cluster['base_domain']}") in names
+
+
 def test_tls_1_1_is_refused(daemon):
     reg = Registry(daemon, tls=True)
     context = ssl.create_default_context(cafile=reg.ca)
@@ -235,6 +294,26 @@ def test_tls_1_1_is_refused(daemon):
     with socket.create_connection(("127.0.0.1", reg.port)) as s:
         with pytest.raises(ssl.SSLError):
             context.wrap_socket(s, server_hostname="localhost")
+
+
+def test_who_does_not_trust_the_ca_is_told_of(daemon, tmp_path):
+    """Nothing else on the registry's side would say why a node pulls nothing."""
+    cluster = example_cluster()
+    cluster["machine_network"] = ["127.0.0.0/8", "192.168.120.0/24"]
+    name = cluster["nodes"][1]["name"]
+    cluster["nodes"][1]["address"] = "127.0.0.7"
+    reg = Registry(daemon, tls=True, cluster=cluster)
+    remedy = f"it has to trust {reg.ca}, and to use a name that is in the certificate"
+    for source, who in (("127.0.0.7", f"node {name}: 127.0.0.7"), ("127.0.0.8", "127.0.0.8")):
+        assert subprocess.run(["curl", "-s", "--interface", source,
+                               f"https://127.0.0.1:{reg.port}/v2/"], check=False).returncode == 60
+        reg.d.log_contains(f"{who} does not accept the certificate (tlsv1 alert unknown ca): "
+                           f"{remedy}")
+    if shutil.which("skopeo"):  # Go's words for it
+        subprocess.run(["skopeo", "inspect", f"docker://127.0.0.1:{reg.port}/a:x"], check=False,
+                       capture_output=True, env={**os.environ, "HOME": str(tmp_path)})
+        reg.d.log_contains(f"127.0.0.1 does not accept the certificate (sslv3 alert bad "
+                           f"certificate): {remedy}")
 
 
 def test_push_over_tls(daemon):
@@ -258,6 +337,23 @@ def test_a_certificate_that_ends_soon_is_made_anew(daemon):
     with reg.client() as c:
         assert c("GET", "/v2/").status == 200
     assert reg.d.status()["regd"]["certificate_ends"] > time.time() + 800 * 86400
+
+
+@test_clock.pytestmark
+def test_a_clock_that_is_slow_stops_no_registry(daemon, clock):
+    """A bastion without a battery starts in another year, and its own certificate is what
+    the nodes trust, whatever it thinks of that."""
+    reg = Registry(daemon, tls=True, env=clock.env)
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+        before = c.c.sock.getpeercert()
+    reg.d.stop()
+    clock.wall(-5 * 365 * 86400)
+    reg.d.start()
+    reg.d.log_contains(re.compile(r"begins at 20\d\d-\S+ only: set this host's clock"))
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+        assert c.c.sock.getpeercert()["serialNumber"] == before["serialNumber"]
 
 
 def test_no_manifest_is_a_page(daemon):

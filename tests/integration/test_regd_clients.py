@@ -22,8 +22,8 @@ FIXTURES = (make_tool, make_short_path)  # pytest finds them in this module
 
 
 @pytest.fixture
-def reg(daemon):
-    return Registry(daemon, tls=True)
+def reg(daemon, request):
+    return Registry(daemon, tls=True, auth=getattr(request, "param", {}))
 
 
 def test_skopeo_copies_there_and_back(reg, tool):
@@ -76,6 +76,28 @@ def test_wrong_credentials_are_understood(reg, tool):
     said = skopeo(tool, "inspect", "--creds", "admin:wrong", "--cert-dir", tool.certs,
                   f"docker://localhost:{reg.port}/a:x", fails=True)
     assert "unauthorized" in said or "authentication required" in said
+
+
+@pytest.mark.parametrize("reg", [{"anonymous_pull": True, "challenge": challenge}
+                                 for challenge in ("basic", "bearer")],
+                         indirect=True, ids=("basic", "bearer"))
+def test_what_is_free_needs_no_password(reg, tool):
+    """And yet the registry has asked for one, at /v2/, where all of them begin."""
+    image = Image({"bin/app": b"app" * 1000})
+    with reg.client() as c:
+        c.push("okd", "v1", image)
+    image.write_layout(tool.dir / "in")
+    (tool.dir / "auth.json").write_text("{}")
+    where = f"docker://localhost:{reg.port}/okd"
+    seen = json.loads(skopeo(tool, "inspect", "--cert-dir", tool.certs, f"{where}:v1"))
+    assert seen["Digest"] == image.digest
+    podman(tool, "pull", "-q", "--cert-dir", tool.certs, "--signature-policy", tool.policy,
+           f"localhost:{reg.port}/okd@{image.digest}")
+    said = skopeo(tool, "copy", "--dest-cert-dir", tool.certs, f"oci:{tool.dir}/in:v1",
+                  f"{where}:v2", fails=True)
+    assert "authentication is required" in said or "authentication required" in said
+    with reg.client() as c:
+        assert c("GET", "/v2/okd/tags/list").json()["tags"] == ["v1"]
 
 
 def test_podman_pulls_by_digest_through_a_mirror(reg, tool):

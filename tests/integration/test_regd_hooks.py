@@ -124,6 +124,7 @@ def test_what_is_not_taken_is_tried_again_in_order(daemon, receiver):
     wait_until(lambda: len(receiver.requests) >= 2, 20)
     assert reg.d.metrics()["okd_regd_event_failures_total"] >= 1
     assert reg.d.status()["regd"]["events_waiting"] == 4
+    reg.d.log_contains("ci does not take events, trying on: it answers with status 500")
     receiver.status = 200
     wait_until(lambda: len(receiver.events) >= 4, 20)
     assert [e["target"]["tag"] for e in receiver.events] == ["t0", "t1", "t2", "t3"]
@@ -166,6 +167,44 @@ def test_a_queue_that_is_full_loses_the_oldest_and_says_so(daemon, receiver):
     tags = [e["target"]["tag"] for e in receiver.events]
     assert tags == [f"t{i}" for i in range(12 - len(tags), 12)] and len(tags) <= 6
     assert reg.d.metrics()["okd_regd_events_lost_total"] == 12 - len(tags)
+
+
+def test_a_queue_is_bounded_on_disk_too(daemon):
+    """Nobody takes any, also after a restart: the database keeps no more than the queue."""
+    gone = Receiver()
+    gone.close()
+    reg = registry(daemon, gone, queue=5)
+
+    def push(first):
+        with reg.client() as c:
+            for i in range(first, first + 20):
+                c.push_manifest("a", f"t{i}", b'{"schemaVersion":2,"n":%d}' % i)
+
+    def waiting():
+        return reg.d.status()["regd"]["events_waiting"]
+
+    push(0)
+    wait_until(lambda: waiting() == 5, 20)
+    assert reg.d.metrics()["okd_regd_events_lost_total"] == 15
+    reg.d.stop()
+    reg.d.start()
+    push(20)
+    wait_until(lambda: waiting() == 5, 20)
+    # Those of before are not lost once more.
+    assert reg.d.metrics()["okd_regd_events_lost_total"] == 20
+
+
+def test_an_endpoint_that_is_new_has_lost_nothing(daemon, receiver):
+    reg = registry(daemon, receiver)
+    with reg.client() as c:
+        for i in range(12):
+            c.push_manifest("a", f"t{i}", b'{"schemaVersion":2,"n":%d}' % i)
+        wait_until(lambda: reg.d.status()["regd"]["events_waiting"] == 0)
+        reg.d.reload({**reg.config, "notifications": [
+            {"name": "other", "url": receiver.url, "queue": 5}]})
+        c.push_manifest("a", "last", b'{"schemaVersion":2}')
+    wait_until(lambda: receiver.events[-1]["target"]["tag"] == "last")
+    assert reg.d.metrics()["okd_regd_events_lost_total"] == 0
 
 
 def test_two_endpoints_do_not_wait_for_each_other(daemon, receiver):

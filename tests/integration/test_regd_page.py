@@ -79,6 +79,16 @@ def test_the_caller_sees_what_it_may_pull(reg):
         assert a.status == 401 and a.headers["WWW-Authenticate"].startswith("Basic ")
 
 
+def test_a_browser_is_asked_for_a_password_where_others_fetch_tokens(daemon):
+    reg = Registry(daemon, auth={"challenge": "bearer"})
+    with reg.client(user=None) as c:
+        a = c("GET", "/")
+        assert a.status == 401 and a.headers["WWW-Authenticate"] == 'Basic realm="okd-regd"'
+        assert c("GET", "/v2/").headers["WWW-Authenticate"].startswith("Bearer ")
+    with reg.client() as c:
+        assert c("GET", "/").status == 200
+
+
 def test_more_than_a_page(reg):
     with reg.client() as c:
         for i in range(1001):

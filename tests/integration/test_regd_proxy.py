@@ -8,16 +8,20 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 
 import pytest
 
+import test_clock
 from harness import free_port, wait_until
 from regd import INDEX, MANIFEST, Image, Registry, descriptor, digest, htpasswd
+from test_regd_import import import_folder
 
 pytestmark = pytest.mark.threads
+clock = test_clock.clock  # a fixture
 
 
 def pull_secret(**hosts):
@@ -211,6 +215,7 @@ def test_tags_are_asked_for_anew_and_stale_ones_serve(daemon, upstream):
         for _ in range(2):
             a = c("GET", "/v2/quay.io/a/manifests/v1")
             assert a.status == 200 and a.body == new.manifest
+            assert a.headers["Warning"].startswith('299 - "')
         # What is not here cannot be had, and the client hears why.
         a = c("GET", "/v2/quay.io/a/manifests/v2")
         assert a.status == 502 and b"upstream failed" in a.body
@@ -246,6 +251,72 @@ def test_what_was_pushed_here_stays(daemon, upstream):
         c.push("quay.io/a", "v2", ours)  # over one that came from there
         c.expect_whole("quay.io/a", "v2", ours)
         assert c("GET", "/v2/other/manifests/v1").status == 404
+
+
+def test_what_was_imported_stays(daemon, upstream, tmp_path):
+    theirs, ours = Image({"f": b"theirs"}), Image({"f": b"ours"})
+    with upstream.client("pull", "secret") as c:
+        c.push("a", "v1", theirs)
+    reg = through(daemon, url_of(upstream), secret=secret_of(upstream),
+                  entry={"tag_ttl": "0s"})
+    ours.write_layout(tmp_path / "layout")
+    with reg.client() as c:
+        c.expect_whole("quay.io/a", "v1", theirs)
+        import_folder(reg, tmp_path / "layout", "quay.io/a")
+        c.expect_whole("quay.io/a", "v1", ours)
+
+
+def test_a_push_while_the_upstream_is_asked_stays(daemon, liar):
+    """Who pulls has the registry ask; who pushes meanwhile was told 201."""
+    theirs, ours, asked = Image({"f": b"theirs"}), Image({"f": b"ours"}), threading.Event()
+
+    def answers_of(path):
+        if "/blobs/" in path:
+            return 404, {"Content-Length": 0}, []
+        return 200, {"Content-Length": len(theirs.manifest), "Content-Type": theirs.type}, [
+            asked, theirs.manifest]
+
+    up = liar(answers_of)
+    reg = through(daemon, up.url, entry={"tag_ttl": "0s"})
+    answers = []
+
+    def pull(tag):
+        with reg.client() as c:
+            answers.append(c("GET", f"/v2/quay.io/a/manifests/{tag}"))
+
+    with reg.client() as c:  # v2 has come from there before
+        asked.set()
+        assert c("GET", "/v2/quay.io/a/manifests/v2").body == theirs.manifest
+    for tag in ("v1", "v2"):
+        asked.clear()
+        before = len(up.requests)
+        puller = threading.Thread(target=pull, args=(tag,))
+        puller.start()
+        wait_until(lambda n=before: len(up.requests) > n)
+        with reg.client() as c:
+            c.push("quay.io/a", tag, ours)
+            asked.set()
+            puller.join()
+            assert answers.pop().body == ours.manifest
+            c.expect_whole("quay.io/a", tag, ours)
+            # What was fetched is kept under its digest.
+            assert c("HEAD", f"/v2/quay.io/a/manifests/{theirs.digest}").status == 200
+
+
+@test_clock.pytestmark
+def test_a_clock_that_was_fast_keeps_no_tag_for_good(daemon, upstream, clock):
+    image = Image()
+    with upstream.client("pull", "secret") as c:
+        c.push("a", "v1", image)
+    clock.wall(10 * 365 * 86400)
+    reg = through(daemon, url_of(upstream), secret=secret_of(upstream), env=clock.env)
+    with reg.client() as c:
+        c.expect_whole("quay.io/a", "v1", image)
+        clock.wall(0)
+        for _ in range(3):
+            assert c("GET", "/v2/quay.io/a/manifests/v1").status == 200
+    # Once at first, once with the clock set right, and then it is fresh.
+    assert upstream.d.metrics()["okd_regd_manifest_pulls_total"] == 2
 
 
 def test_ns_names_the_upstream(daemon, upstream):
@@ -391,12 +462,15 @@ def liar():
         one.close()
 
 
-def get_blob(reg, data, **headers):
+def get(reg, path, **headers):
     """An open connection and the response's head."""
     c = http.client.HTTPConnection("127.0.0.1", reg.port, timeout=20)
-    c.request("GET", f"/v2/quay.io/a/blobs/{digest(data)}", headers={
-        **reg.client().headers, **headers})
+    c.request("GET", path, headers={**reg.client().headers, **headers})
     return c, c.getresponse()
+
+
+def get_blob(reg, data, **headers):
+    return get(reg, f"/v2/quay.io/a/blobs/{digest(data)}", **headers)
 
 
 def test_clients_read_while_the_blob_comes_in(daemon, liar):
@@ -435,6 +509,62 @@ def test_a_part_waits_for_the_whole(daemon, liar):
     go.set()
     t.join()
     assert answers == [(206, data[5:10])]
+    assert len(up.requests) == 1
+
+
+def test_who_may_push_hears_of_what_is_here(daemon, liar):
+    """A manifest is refused while a blob of it is on its way, so "it is here" waits for it;
+    and an upstream that fails is no reason not to push."""
+    image, go = Image({"f": os.urandom(300000)}), threading.Event()
+    blobs = {digest(b): b for b in image.blobs}
+
+    def answers(path):
+        body = blobs[path.rsplit("/", 1)[1]]
+        return 200, {"Content-Length": len(body)}, [body[:100], go, body[100:]]
+
+    up = liar(answers)
+    reg = through(daemon, up.url, users={"admin": "admin", "node": "n"}, auth={"rules": [
+        {"users": ["admin"], "allow": ["pull", "push"]}, {"users": ["node"], "allow": ["pull"]}]})
+    pushed = []
+
+    def push():
+        with reg.client() as c:
+            pushed.append(c.push("quay.io/a", "v1", image).status)
+
+    t = threading.Thread(target=push)
+    t.start()
+    wait_until(lambda: up.requests)
+    with reg.client("node", "n") as c:  # who may not is told at once
+        a = c("HEAD", f"/v2/quay.io/a/blobs/{digest(image.layers[0])}")
+        assert a.status == 200 and int(a.headers["Content-Length"]) == len(image.layers[0])
+    assert not pushed
+    go.set()
+    t.join()
+    assert pushed == [201] and len(up.requests) == len(blobs)  # nothing was sent twice
+    gone = through(daemon, f"http://127.0.0.1:{free_port()}")
+    with gone.client() as c:
+        for _ in range(2):
+            assert c("HEAD", f"/v2/quay.io/a/blobs/{digest(image.config)}").status == 404
+        assert c("GET", f"/v2/quay.io/a/blobs/{digest(image.config)}").status == 502
+        c.push("quay.io/a", "v1", image)
+        c.expect_whole("quay.io/a", "v1", image)
+
+
+def test_a_head_says_how_long_a_blob_is_whose_length_comes_last(daemon, liar):
+    data, go = os.urandom(300000), threading.Event()
+    up = liar(lambda path: (200, {}, [data[:200000], go, data[200000:]]))
+    reg = through(daemon, up.url, users={"admin": "admin", "node": "n"}, auth={"rules": [
+        {"users": ["admin"], "allow": ["pull", "push"]}, {"users": ["node"], "allow": ["pull"]}]})
+    with reg.client("node", "n") as head:
+        head.c.request("HEAD", f"/v2/quay.io/a/blobs/{digest(data)}", headers=head.headers)
+        wait_until(lambda: up.requests)
+        c, r = get_blob(reg, data)
+        with contextlib.closing(c):
+            assert r.read(100000) == data[:100000] and not r.headers["Content-Length"]
+            go.set()
+            a = head.c.getresponse()
+            assert a.status == 200 and int(a.headers["Content-Length"]) == len(data)
+            assert r.read() == data[100000:]
     assert len(up.requests) == 1
 
 
@@ -520,6 +650,34 @@ def test_a_client_that_leaves_does_not_end_the_fetch(daemon, liar):
     wait_until(lambda: os.path.exists(reg.blob_path(digest(data))))
     with reg.client() as c:
         assert c("GET", f"/v2/quay.io/a/blobs/{digest(data)}").body == data
+
+
+@pytest.mark.parametrize("what", ["blobs", "manifests"])
+def test_fetches_are_bounded_though_their_clients_leave(daemon, liar, what):
+    go = threading.Event()
+
+    def answers(path):
+        go.wait(20)
+        return 404, {"Content-Length": 0}, []
+
+    reg = through(daemon, liar(answers).url)
+    token = reg.client().headers["Authorization"]
+    with reg.client() as c:
+        assert c("GET", "/v2/").status == 200
+    for i in range(520):
+        with socket.create_connection(("127.0.0.1", reg.port), 20) as s:
+            s.sendall(f"GET /v2/quay.io/a/{what}/{digest(b'%d' % i)} HTTP/1.1\r\nHost: x\r\n"
+                      f"Authorization: {token}\r\n\r\n".encode())
+
+    def ask():
+        c, r = get(reg, f"/v2/quay.io/a/{what}/{digest(os.urandom(8))}")
+        with contextlib.closing(c):
+            return r.status, r.headers["Retry-After"]
+
+    wait_until(lambda: '" 429 ' in reg.d.log, 20)
+    assert ask() == (429, "5")
+    go.set()
+    wait_until(lambda: ask()[0] == 404, 30)
 
 
 def test_a_stop_in_the_middle(daemon, liar):

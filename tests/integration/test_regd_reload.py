@@ -96,3 +96,21 @@ def test_one_bad_part_changes_nothing(daemon, receivers, tmp_path, part):
     with Client(reg.port, "other", "other", ca=certificates["new"]["certificate"]) as c:
         assert c("GET", "/v2/here/tags/list").json()["tags"] == ["v1"]
         assert c("POST", "/v2/here/blobs/uploads/", b"").status == 405
+
+
+def test_an_address_that_is_named_twice_has_one_certificate(daemon, tmp_path):
+    """As it is where cluster.yaml gives the bastion an address that is always listened on."""
+    certificates = {n: make_certificate(tmp_path, n) for n in ("old", "new")}
+    reg = Registry(daemon, tls=certificates["old"])
+    twice = {**reg.config, "listen": 2 * reg.config["listen"]}
+    for name in ("old", "new", "old"):
+        reg.d.reload({**twice, "tls": certificates[name]})
+        for _ in range(5):
+            with Client(reg.port, "admin", "admin", ca=certificates[name]["certificate"]) as c:
+                assert c("GET", "/v2/").status == 200
+    reg.d.stop()
+    reg.d.write_config(twice)
+    reg.d.start()
+    reg.d.reload({**twice, "tls": certificates["new"]})
+    with Client(reg.port, "admin", "admin", ca=certificates["new"]["certificate"]) as c:
+        assert c("GET", "/v2/").status == 200

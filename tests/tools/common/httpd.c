@@ -367,6 +367,12 @@ static void on_log(const struct http_log *l, void *arg)
 	fflush(stdout);
 }
 
+static void on_refused(const struct http_refusal *f, void *arg)
+{
+	puts(http_refusal_text(f, (char[HTTP_REFUSAL_MAX]){ "" }));
+	fflush(stdout);
+}
+
 static void on_drained(void *arg)
 {
 	puts("drained");
@@ -537,7 +543,8 @@ static int parse(
 
 static int serve(const struct http_options *o, const char *socket_path)
 {
-	struct http_service service = { on_request, app.quiet ? NULL : on_log, NULL };
+	struct http_service service = { on_request, app.quiet ? NULL : on_log, NULL,
+		on_refused };
 	_cleanup_(fd_closep) int fd = -1;
 	struct err err = ERR_INIT;
 

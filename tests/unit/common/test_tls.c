@@ -313,6 +313,7 @@ TEST(verification)
 	ends_free(&e);
 	ends_make(&e, &good, NULL, "example.com");
 	CHECK(e.client_result == -EPROTO && strstr(tls_why(e.client), "ostname"));
+	CHECK(e.server_result == -EPROTO && tls_fault(e.server) == TLS_FAULT_DISTRUST);
 	ends_free(&e);
 	ends_make(&e, &good, NULL, "127.0.0.2");
 	CHECK(e.client_result == -EPROTO);
@@ -320,6 +321,8 @@ TEST(verification)
 	ends_make(&e, &other, NULL, "localhost");
 	CHECK(e.client_result == -EPROTO && strstr(tls_why(e.client), "self"));
 	CHECK(e.server_result < 0 && e.server_result != -EAGAIN);
+	CHECK(tls_fault(e.server) == TLS_FAULT_DISTRUST);
+	CHECK(strstr(tls_why(e.server), "unknown ca"));
 	ends_free(&e);
 }
 
