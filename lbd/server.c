@@ -148,19 +148,25 @@ static void on_listener(struct engine_listener *l)
 				     : MAX(taken, 1u);
 }
 
-/* Accepted sockets inherit these from the listener, so that they cost nothing. */
-static void set_inherited(int fd, const struct timeouts_conf *t)
+void engine_keep_alive(int fd, const struct timeouts_conf *t)
 {
-	int on = 1, idle = (int)MAX(t->keepalive / 1000, 1u),
+	int on = t->keepalive != 0, idle = (int)MAX(t->keepalive / 1000, 1u),
 	    user = (int)t->user_timeout;
-	int keepalive = t->keepalive != 0;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof(keepalive));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof(user));
+}
+
+/* Accepted sockets inherit these from the listener, so that they cost nothing. */
+static void set_inherited(int fd, const struct timeouts_conf *t)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	engine_keep_alive(fd, t);
 }
 
 /* --- snapshots ------------------------------------------------------------------ */

@@ -116,6 +116,8 @@ void engine_limits_changed(void *self, void *unused);
 void engine_drain(void *self, void *unused);
 
 /* For sessions. */
+/* A peer that has gone without a word is found, as the file says. */
+void engine_keep_alive(int fd, const struct timeouts_conf *t);
 void engine_session_ended(struct engine *e, struct engine_snap *es);
 void engine_fill_loads(struct engine_backend *b);
 /* Sessions wait for a server: looks after them in a while. */

@@ -653,16 +653,8 @@ void session_continue(struct session *s)
  * connection lives long enough. */
 static void keep_server_alive(struct session *s)
 {
-	const struct timeouts_conf *t = timeouts(s);
-	int on = 1, idle = (int)MAX(t->keepalive / 1000, 1u),
-	    user = (int)t->user_timeout;
-	int fd = s->end[SERVER].fd;
-
 	s->keepalive = true;
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof(user));
+	engine_keep_alive(s->end[SERVER].fd, timeouts(s));
 }
 
 static void on_idle_timer(struct session *s)
