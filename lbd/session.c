@@ -17,6 +17,7 @@
 enum { RETRIES = 3, RETRY_PAUSE_MS = 1000 };
 
 static void assign(struct session *s);
+static void enqueue(struct session *s);
 static void note_progress(struct session *s);
 
 static struct engine *engine_of(const struct session *s)
@@ -253,9 +254,29 @@ static void remember_tried(struct session *s)
 		s->tried[s->n_tried++] = (uint16_t)s->server;
 }
 
+/* Lets go of its server, whose place is another's then. */
+static void release_server(struct session *s)
+{
+	leave_server(s);
+	s->server = -1;
+}
+
+/* The server that the balance chooses among those that have not failed it; -1: none. */
+static int pick(struct session *s)
+{
+	engine_fill_loads(s->be);
+	return balance_pick(
+	    s->be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
+}
+
+static bool is_full(const struct session *s, int server)
+{
+	return balance_server(s->be->balance, (size_t)server)->full;
+}
+
 /*
- * Another server gets the connection at once; when every one has failed, the round
- * begins anew after a pause, until the attempts are used up.
+ * Another server gets the connection at once, or when it has a place for it; when every
+ * one has failed, the round begins anew after a pause, until the attempts are used up.
  */
 static void connect_failed(struct session *s, char cause)
 {
@@ -268,17 +289,20 @@ static void connect_failed(struct session *s, char cause)
 		return;
 	}
 	remember_tried(s);
-	engine_fill_loads(s->be);
 	if (s->be->b->conf->failover)
-		next = balance_pick(
-		    s->be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
+		next = pick(s);
 	counter_add(&count(s, s->be->b->live)->retries, 1);
 	counter_add(&count(s, from)->retries, 1);
 	if (next >= 0) {
 		s->redispatched = true;
 		counter_add(&count(s, s->be->b->live)->redispatches, 1);
 		counter_add(&count(s, from)->redispatches, 1);
-		connect_to(s, next);
+		if (!is_full(s, next)) {
+			connect_to(s, next);
+			return;
+		}
+		release_server(s);
+		enqueue(s);
 		return;
 	}
 	s->n_tried = s->n_barred;
@@ -396,36 +420,50 @@ static void assign(struct session *s)
 {
 	int server;
 
-	engine_fill_loads(s->be);
-	server =
-	    balance_pick(s->be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
+	/* One that is tried again must not wait for the place that it has itself. */
+	release_server(s);
+	server = pick(s);
 	if (server < 0)
 		session_close(s, 'S', 'C');
-	else if (balance_server(s->be->balance, (size_t)server)->full)
+	else if (is_full(s, server))
 		enqueue(s);
 	else
 		connect_to(s, server);
 }
 
+/* Of one that waits: when all have failed it that there are, the round begins anew. */
+static int pick_anew(struct session *s)
+{
+	int server = pick(s);
+
+	if (server >= 0 || s->n_tried == s->n_barred)
+		return server;
+	s->n_tried = s->n_barred;
+	return pick(s);
+}
+
+/* Sessions that end in here would run the queue again, each one inside the other: there
+ * may be more of them than the stack has room for. */
 void session_run_queue(struct engine_backend *be)
 {
 	struct list_link *l;
 
+	if (be->running)
+		return;
+	be->running = true;
 	while ((l = list_first(&be->queue))) {
 		struct session *s = CONTAINER_OF(l, struct session, queued);
-		int server;
+		int server = pick_anew(s);
 
-		engine_fill_loads(be);
-		server = balance_pick(
-		    be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
-		if (server >= 0 && balance_server(be->balance, (size_t)server)->full)
-			return;
+		if (server >= 0 && is_full(s, server))
+			break;
 		leave_queue(s);
 		if (server < 0)
 			session_close(s, 'S', 'Q');
 		else
 			connect_to(s, server);
 	}
+	be->running = false;
 }
 
 /* --- admission -------------------------------------------------------------------------- */

@@ -1,0 +1,82 @@
+"""okd-lbd: who waits for a server, and where a connection goes that one has not taken."""
+
+import pytest
+
+from harness import free_port, wait_until
+from lbd_peers import Server, cli, config, connect, http, server_status, spawn_load
+
+
+@pytest.fixture
+def pair():
+    with Server("a") as a, Server("b") as b:
+        yield a, b
+
+
+def queued(d):
+    return d.status()["lbd"]["backends"][0]["queued"]
+
+
+def refusing(name, port):
+    return {"name": name, "address": f"127.0.0.1:{port}", "check": False}
+
+
+def test_a_long_queue_ends_with_the_last_server(daemon):
+    """All who wait are told, by threads whose stack is a fraction of what there are of them."""
+    n, port, replies = 4000, free_port(), {"/": 200}
+    with Server("a") as a, Server(handler=http(replies)) as probe:
+        check = {"type": "http", "interval": "50ms", "timeout": "5s", "port": probe.port}
+        servers = [{"name": "a", "address": a.address, "maxconn": 1}]
+        d = daemon("lbd", config(servers, port, check=check, top={"timeouts": {"queue": "10m"}}),
+                   wrapper=["prlimit", "--stack=1048576", "--"])
+        clients = spawn_load("idle", port, n + 1)
+        assert clients.stdout.readline() == "ready\n"
+        wait_until(lambda: queued(d) == n, 30, "the queue")
+        replies["/"] = 503
+        wait_until(lambda: d.status()["lbd"]["sessions"] == 1, 30, "the end of all who wait")
+        assert queued(d) == 0
+        wait_until(lambda: d.log.count("be/<NOSRV> -1/-1/") == n, 20, "as many lines")
+        clients.communicate("x")
+
+
+def test_who_is_tried_again_does_not_wait_for_itself(daemon):
+    """The pause after a refusal is spent in one of the server's places."""
+    port, target = free_port(), free_port()
+    servers = [{**refusing("a", target), "maxconn": 2}]
+    d = daemon("lbd", config(servers, port, top={"timeouts": {"queue": "10m"}}))
+    clients = [connect(port) for _ in range(2)]
+    wait_until(lambda: server_status(d, "a")["retries"] == 2, what="two refusals")
+    with Server("a", port=target):
+        for s in clients:
+            s.sendall(b"x")
+        for s in clients:
+            assert s.recv(10) == b"a:x"
+            s.close()
+
+
+def test_who_is_refused_waits_for_a_place_on_the_next(daemon, pair):
+    """A server's maxconn holds for connections too that another has not taken."""
+    _, b = pair
+    port, target = free_port(), free_port()
+    servers = [refusing("a", target), {"name": "b", "address": b.address, "maxconn": 1}]
+    d = daemon("lbd", config(servers, port, balance="first",
+                             top={"timeouts": {"queue": "10m"}}))
+    first = connect(port)
+    first.sendall(b"1")
+    assert first.recv(10) == b"b:1"
+    second, third = connect(port), connect(port)
+    for s in (second, third):
+        s.sendall(b"x")
+    wait_until(lambda: queued(d) == 2, what="two who wait")
+    assert server_status(d, "b")["sessions"] == 1
+    first.close()
+    assert second.recv(10) == b"b:x"
+    second.close()
+    assert third.recv(10) == b"b:x"
+    # When nobody is left, whoever failed before is tried anew.
+    with connect(port) as fourth:
+        fourth.sendall(b"x")
+        wait_until(lambda: queued(d) == 1, what="one who waits")
+        with Server("a", port=target):
+            assert cli(d, "disable server be/b") == "\n"
+            assert fourth.recv(10) == b"a:x"
+    third.close()
