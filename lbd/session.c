@@ -275,8 +275,9 @@ static bool is_full(const struct session *s, int server)
 }
 
 /*
- * Another server gets the connection at once, or when it has a place for it; when every
- * one has failed, the round begins anew after a pause, until the attempts are used up.
+ * Another server gets the connection at once, or when it has a place for it, and a backup
+ * where there is no other; when every one has failed, the round begins anew after a pause,
+ * until the attempts are used up.
  */
 static void connect_failed(struct session *s, char cause)
 {
@@ -291,6 +292,8 @@ static void connect_failed(struct session *s, char cause)
 	remember_tried(s);
 	if (s->be->b->conf->failover)
 		next = pick(s);
+	if (s->be->b->conf->failover && next < 0)
+		next = balance_pick_backup(s->be->balance, s->tried, s->n_tried);
 	counter_add(&count(s, s->be->b->live)->retries, 1);
 	counter_add(&count(s, from)->retries, 1);
 	if (next >= 0) {

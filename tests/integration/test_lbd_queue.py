@@ -1,9 +1,12 @@
 """okd-lbd: who waits for a server, and where a connection goes that one has not taken."""
 
+import re
+
 import pytest
 
 from harness import free_port, wait_until
-from lbd_peers import Server, cli, config, connect, http, server_status, spawn_load
+from lbd_peers import (Server, ask, cli, config, connect, http, server_status,
+                       spawn_load)
 
 
 @pytest.fixture
@@ -18,6 +21,14 @@ def queued(d):
 
 def refusing(name, port):
     return {"name": name, "address": f"127.0.0.1:{port}", "check": False}
+
+
+def answer(port):
+    """As ask(), "" too when what was sent met a closed socket."""
+    try:
+        return ask(port, timeout=20)
+    except ConnectionResetError:
+        return ""
 
 
 def test_a_long_queue_ends_with_the_last_server(daemon):
@@ -80,3 +91,21 @@ def test_who_is_refused_waits_for_a_place_on_the_next(daemon, pair):
             assert cli(d, "disable server be/b") == "\n"
             assert fourth.recv(10) == b"a:x"
     third.close()
+
+
+def test_a_backup_takes_what_the_others_refuse(daemon, pair):
+    """R1 for a bootstrap and one master: checks are too slow to tell that it is dead."""
+    a, b = pair
+    port = free_port()
+    servers = [{"name": "b", "address": b.address, "backup": True},
+               {"name": "a", "address": a.address}]
+    d = daemon("lbd", config(servers, port, check={"type": "tcp", "interval": "1h"}))
+    assert {ask(port) for _ in range(4)} == {"a"}
+    a.stop()
+    assert {ask(port) for _ in range(4)} == {"b"}
+    assert " -- " in d.log_contains(re.compile(r"fe be/b .*/\+1 0/0"))
+    assert server_status(d, "a")["status"] == "UP"
+    # Not one that is out of use, as the bootstrap is after the install.
+    assert cli(d, "disable server be/b") == "\n"
+    assert answer(port) == ""
+    assert b.accepted == 4
