@@ -434,6 +434,16 @@ static void assign(struct session *s)
 		connect_to(s, server);
 }
 
+/* Where another server is not wanted it is the same one, while it can be used. */
+static void try_again(struct session *s)
+{
+	if (!s->be->b->conf->failover &&
+	    balance_server(s->be->balance, (size_t)s->server)->usable)
+		connect_to(s, s->server);
+	else
+		assign(s);
+}
+
 /* Of one that waits: when all have failed it that there are, the round begins anew. */
 static int pick_anew(struct session *s)
 {
@@ -733,7 +743,7 @@ void session_on_timer(struct session *s)
 		connect_failed(s, 's');
 		break;
 	case SESSION_RETRY:
-		assign(s);
+		try_again(s);
 		break;
 	case SESSION_OPEN:
 		on_idle_timer(s);

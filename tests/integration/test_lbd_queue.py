@@ -109,3 +109,20 @@ def test_a_backup_takes_what_the_others_refuse(daemon, pair):
     assert cli(d, "disable server be/b") == "\n"
     assert answer(port) == ""
     assert b.accepted == 4
+
+
+def test_without_failover_it_is_the_same_server_again(daemon, pair):
+    _, b = pair
+    port, target = free_port(), free_port()
+    servers = [refusing("a", target), {"name": "b", "address": b.address}]
+    d = daemon("lbd", config(servers, port, balance="roundrobin", failover=False))
+    assert answer(port) == ""
+    d.log_contains(re.compile(r"fe be/a \d+/-1/\d+ 0 SC .*/3 0/0"))
+    assert b.accepted == 0
+    assert ask(port) == "b"
+    # It is another one when that has gone down meanwhile.
+    with connect(port) as s:
+        s.sendall(b"x")
+        wait_until(lambda: server_status(d, "a")["retries"] > 3, what="a refusal")
+        assert cli(d, "disable server be/a") == "\n"
+        assert s.recv(10) == b"b:x"
