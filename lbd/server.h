@@ -44,6 +44,7 @@ struct engine_backend {
 	const struct snap_backend *b;
 	struct balance *balance;
 	struct list_link queue; /* sessions that wait for a server */
+	uint32_t n_served;      /* that have left it for one */
 	bool running;           /* the queue is gone through */
 };
 

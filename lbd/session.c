@@ -18,6 +18,7 @@ enum { RETRIES = 3, RETRY_PAUSE_MS = 1000 };
 
 static void assign(struct session *s);
 static void enqueue(struct session *s);
+static int pick(struct session *s);
 static void note_progress(struct session *s);
 
 static struct engine *engine_of(const struct session *s)
@@ -55,14 +56,23 @@ static int64_t span(uint64_t from, uint64_t to)
 	return from && to ? (int64_t)(to - from) : -1;
 }
 
-static unsigned queued_at(const struct live *l)
+/* Where connections go by their address they wait for one server, as HAProxy sees it. */
+static bool waits_for_one(const struct session *s)
 {
-	return live_now(&l->queue);
+	return s->be->b->conf->balance == BALANCE_SOURCE;
+}
+
+/* The server that one waits for; NULL: for any. */
+static const struct snap_server *awaited(struct session *s)
+{
+	int server = waits_for_one(s) ? pick(s) : -1;
+
+	return server < 0 ? NULL : &s->be->b->servers[server];
 }
 
 static void write_log(struct session *s, char cause, char state)
 {
-	const struct snap_server *sv = server_of(s);
+	const struct snap_server *sv = state == 'Q' ? awaited(s) : server_of(s);
 	struct engine *e = engine_of(s);
 	bool fields = e->shared->log_fields;
 	char *to = reqlog_reserve(e->log, fields ? TCPLOG_FIELDS_MAX : TCPLOG_MAX);
@@ -77,7 +87,7 @@ static void write_log(struct session *s, char cause, char state)
 		.frontend = s->f->conf->name,
 		.backend = s->f->conf->backend,
 		.server = sv ? sv->conf->name : NULL,
-		.wait_ms = span(s->accepted, s->assigned),
+		.wait_ms = span(s->accepted, state == 'Q' ? e->now_ms : s->assigned),
 		.connect_ms = span(s->assigned, s->connected),
 		.total_ms = (int64_t)(e->now_ms - s->accepted),
 		.bytes = s->flow[SERVER].bytes,
@@ -89,8 +99,8 @@ static void write_log(struct session *s, char cause, char state)
 		.at_server = sv ? live_now(&sv->live->base.sessions) : 0,
 		.retries = s->attempts > 1 ? s->attempts - 1u : 0,
 		.redispatched = s->redispatched,
-		.server_queue = sv ? queued_at(&sv->live->base) : 0,
-		.backend_queue = queued_at(s->be->b->live),
+		.server_queue = waits_for_one(s) ? s->position : 0,
+		.backend_queue = waits_for_one(s) ? 0 : s->position,
 	};
 	reqlog_commit(
 	    e->log, fields ? tcplog_format_fields(&l, to) : tcplog_format(&l, to));
@@ -104,6 +114,7 @@ static void leave_queue(struct session *s)
 		return;
 	list_remove(&s->queued);
 	live_leave(&s->be->b->live->queue);
+	s->position += s->be->n_served - s->n_before + 1;
 }
 
 static void leave_server(struct session *s)
@@ -137,7 +148,7 @@ static void count_end(struct session *s, char cause, char state)
 			counter_add(&c->client_aborts, state == 'D' || i);
 		if ((cause == 'S' || cause == 's') && state == 'D')
 			counter_add(&c->server_aborts, 1);
-		if (i && state == 'C' && cause != 'C')
+		if (i && (state == 'C' || state == 'Q') && cause != 'C')
 			counter_add(&c->errors, 1);
 	}
 }
@@ -413,6 +424,7 @@ static void on_connect_event(struct session *s, uint32_t events)
 static void enqueue(struct session *s)
 {
 	list_append(&s->be->queue, &s->queued);
+	s->n_before = s->be->n_served;
 	live_enter(&s->be->b->live->queue);
 	s->state = SESSION_QUEUE;
 	set_timer(s, timeouts(s)->queue);
@@ -471,10 +483,12 @@ void session_run_queue(struct engine_backend *be)
 		if (server >= 0 && is_full(s, server))
 			break;
 		leave_queue(s);
-		if (server < 0)
-			session_close(s, 'S', 'Q');
-		else
-			connect_to(s, server);
+		if (server < 0) {
+			session_close(s, 'S', 'C');
+			continue;
+		}
+		be->n_served++;
+		connect_to(s, server);
 	}
 	be->running = false;
 }

@@ -64,8 +64,10 @@ struct session {
 	uint8_t n_barred, n_tried; /* barred ones come first in tried */
 	uint8_t attempts, state;
 	bool redispatched, lingering, keepalive;
-	bool counted; /* among its address' connections */
-	char cause;   /* first letter of the termination state; 0: no fault yet */
+	bool counted;      /* among its address' connections */
+	uint32_t n_before; /* in the queue: how many had been served when it joined */
+	uint32_t position; /* in the queue, from 1; 0: it did not wait */
+	char cause;        /* first letter of the termination state; 0: no fault yet */
 };
 
 /* Takes fd over. */
