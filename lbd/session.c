@@ -195,7 +195,7 @@ void session_close(struct session *s, char cause, char state)
 static int watch(struct session *s, enum side side)
 {
 	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 		.data.ptr =
 		    (void *)((uintptr_t)s | (side == CLIENT ? TAG_CLIENT : TAG_SERVER)),
 	};
@@ -688,6 +688,17 @@ void session_begin(struct engine_listener *l, int fd, const union net_sockaddr *
 
 /* --- events --------------------------------------------------------------------------------- */
 
+/* Urgent data is read in its place among the rest.  A listener's connections do so from
+ * the start; to ask for it on each one to a server would cost a call. */
+static void note_urgent(struct end *end)
+{
+	int on = 1;
+
+	if (!end->urgent)
+		(void)setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	end->urgent = true;
+}
+
 void session_on_event(struct session *s, enum side side, uint32_t events)
 {
 	struct end *end = &s->end[side];
@@ -697,6 +708,8 @@ void session_on_event(struct session *s, enum side side, uint32_t events)
 	end->in |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	end->out |= (events & EPOLLOUT) != 0;
 	end->hangup |= (events & EPOLLRDHUP) != 0;
+	if (_unlikely_(events & EPOLLPRI))
+		note_urgent(end);
 	end->error |= (events & EPOLLERR) != 0;
 	if (_likely_(s->state == SESSION_OPEN))
 		session_forward(s);

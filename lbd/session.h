@@ -32,7 +32,8 @@ struct end {
 	bool in, out;
 	bool hangup; /* the peer will send no more than what is there */
 	bool error;
-	bool reset; /* the peer has reset the connection */
+	bool reset;  /* the peer has reset the connection */
+	bool urgent; /* there is urgent data, at which a read ends early */
 };
 
 /* The bytes that came from one side. */
