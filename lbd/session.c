@@ -398,6 +398,9 @@ static void on_connected(struct session *s)
 		session_close(s, 'S', 'C');
 		return;
 	}
+	/* A node's first connection to the API may be one that stays for hours. */
+	if (s->f->kind == SNAP_API)
+		note_progress(s);
 	session_rearm(s);
 	session_forward(s);
 }
