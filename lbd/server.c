@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/upgrade.h"
 #include "lbd/session.h"
 #include "lbd/sources.h"
 
@@ -533,11 +534,14 @@ static void run_ready(struct engine *e)
 
 enum { POOL_MAX = 256 };
 
-/* Sessions that have ended in this turn: events that name them are all dealt with. */
+/* Sessions that have ended in this turn: events that name them are all dealt with, but for
+ * those of sockets that another process keeps open. */
 static void bury(struct engine *e)
 {
 	struct list_link *l;
 
+	if (_unlikely_(upgrade_shares_fds()))
+		return;
 	while ((l = list_first(&e->dead))) {
 		list_remove(l);
 		if (e->n_pool >= POOL_MAX) {

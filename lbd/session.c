@@ -205,6 +205,15 @@ static int watch(struct session *s, enum side side)
 	    : 0;
 }
 
+/* Closing does as much, unless another process has a copy (see upgrade_shares_fds()): what
+ * happens to that would be taken for news of the socket that comes next. */
+static void unwatch(struct session *s, enum side side)
+{
+	if (s->end[side].fd >= 0)
+		(void)epoll_ctl(
+		    engine_of(s)->epfd, EPOLL_CTL_DEL, s->end[side].fd, NULL);
+}
+
 static int start_connect(struct session *s, const struct snap_server *sv)
 {
 	const struct server_address *to =
@@ -295,6 +304,7 @@ static void connect_failed(struct session *s, char cause)
 	const struct live *from = &server_of(s)->live->base;
 	int next = -1;
 
+	unwatch(s, SERVER);
 	s->end[SERVER].fd = fd_close(s->end[SERVER].fd);
 	if (s->attempts > RETRIES) {
 		session_close(s, cause, 'C');

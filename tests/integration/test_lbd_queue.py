@@ -1,12 +1,18 @@
-"""okd-lbd: who waits for a server, and where a connection goes that one has not taken."""
+"""okd-lbd: who waits for a server, where a connection goes that one has not taken, and what
+becomes of sessions that have ended."""
 
+import concurrent.futures
+import os
 import re
+import threading
 
 import pytest
 
+import variant
 from harness import free_port, wait_until
-from lbd_peers import (Server, ask, cli, config, connect, http, server_status,
-                       spawn_load)
+from jumpclock import build
+from lbd_peers import (Server, ask, cli, config, connect, http, read_all, reset,
+                       server_status, spawn_load)
 
 
 @pytest.fixture
@@ -126,3 +132,52 @@ def test_without_failover_it_is_the_same_server_again(daemon, pair):
         wait_until(lambda: server_status(d, "a")["retries"] > 3, what="a refusal")
         assert cli(d, "disable server be/a") == "\n"
         assert s.recv(10) == b"b:x"
+
+
+@pytest.mark.skipif(variant.NAME != "release", reason="a sanitizer wants to be loaded first")
+def test_a_socket_that_a_fork_keeps_open_tells_nothing(daemon, tmp_path):
+    """Between fork() and exec() of an upgrade another process has every socket of this one:
+    one that was closed goes on having events, which are nobody else's."""
+    path, ends, go = str(tmp_path / "stall"), [], threading.Event()
+
+    def handler(conn, server):
+        ends.append(conn)
+        conn.sendall(conn.recv(10))
+        go.wait(30)
+
+    port = free_port()
+    with Server("a", handler) as a:
+        d = daemon("lbd", config([a], port, check={"type": "none"}),
+                   env={"LD_PRELOAD": build(tmp_path, "stallfork"), "STALL_FORK": path})
+
+        def begin():
+            s = connect(port)
+            s.sendall(b"1")
+            assert s.recv(10) == b"1"
+            return s
+
+        one = begin()
+        with open(path, "w", encoding="utf-8"):
+            pass
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            done = pool.submit(d.upgrade)
+            try:
+                wait_until(lambda: os.path.exists(path + ".reached"), 20, "the fork")
+                reset(one)
+                d.log_contains(" CD ")
+                two = begin()
+                # The server of the first, which was not told yet, ends on its own.
+                ends[0].shutdown(1)
+                three = begin()
+                ends[1].sendall(b"2")
+                assert two.recv(10) == b"2"
+                ends[1].sendall(b"3")
+                assert two.recv(10) == b"3"
+            finally:
+                os.unlink(path)
+            done.result()
+        go.set()
+        for s in (two, three):
+            assert read_all(s) == b""
+            s.close()
+        d.wait_old()
