@@ -313,8 +313,11 @@ void engine_prepare(void *self, void *change)
 {
 	struct engine_change *c = change;
 	struct engine *e = self;
-	int r = engine_snap_new(&e->next, e, c->snap);
+	int r;
 
+	/* One that a reload overtakes before the first checks are done. */
+	e->next = engine_snap_free(e->next);
+	r = engine_snap_new(&e->next, e, c->snap);
 	/* On the list at once, so that it hears of changes before it is in force. */
 	if (r < 0)
 		c->r = r;
