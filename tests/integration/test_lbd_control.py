@@ -427,6 +427,25 @@ def test_names_are_resolved_and_an_unknown_one_stops_nothing(daemon, pair):
     assert ask(port) == "a"
 
 
+def test_a_name_or_its_port_changes_with_the_file(daemon, pair):
+    a, b = pair
+    port = free_port()
+
+    def conf(address):
+        return config([{"name": "s", "address": address}], port)
+
+    d = daemon("lbd", conf(f"localhost:{a.port}"))
+    wait_status(d, "s", "UP", timeout=20)
+    assert ask(port) == "a"
+    d.reload(conf(f"localhost:{b.port}"))
+    wait_status(d, "s", "UP", timeout=20)
+    assert ask(port) == "b"
+    d.reload(conf(f"no-such-host.invalid:{b.port}"))
+    assert server_status(d, "s")["status"] == "MAINT (resolution)"
+    with connect(port) as s:
+        assert s.recv(1) == b""
+
+
 # --- what else a backend may ask for ----------------------------------------------------------------------
 
 
