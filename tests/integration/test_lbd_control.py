@@ -343,6 +343,14 @@ def test_a_drain_with_a_deadline(daemon, pair):
     # Back in time: nothing is cut.
     assert d.admin(where, "POST", {"state": "ready"}).status == 204
     assert a.accepted == 1 and ask(port) == "a"
+    # A successor leaves the connection to its predecessor, which keeps to the deadline.
+    with connect(port) as s:
+        s.sendall(b"x")
+        assert s.recv(10)
+        assert d.admin(where, "POST", {"state": "drain", "deadline": "1s"}).status == 204
+        d.upgrade()
+        assert s.recv(1) == b""
+    d.wait_old()
 
 
 def test_idle_connections_move_to_a_server_that_came_back(daemon, pair):
