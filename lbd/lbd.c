@@ -474,6 +474,7 @@ static int lbd_reload(void *self, void *conf, struct err *e)
 	checks_start(checks, l->checks);
 	l->checks = checks;
 	ask_for_names(l);
+	keep_save(l);
 	return 0;
 }
 

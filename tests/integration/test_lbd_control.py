@@ -130,11 +130,48 @@ def test_limits_change_while_it_runs(daemon, pair):
     d.upgrade()
     d.wait_old()
     assert "\nMaxconn: 7\n" in cli(d, "show info")
-    # A file that says something else is heard.
-    cli(d, "set maxconn frontend fe 0")
-    conf["frontends"][0]["maxconn"] = 100
-    d.reload(conf)
-    assert ask(port) == "a"
+    # A file that says something else is heard, and by a successor.
+    for maxconn, hear in ((100, lambda: d.reload(conf)), (101, lambda: d.write_config(conf))):
+        assert cli(d, "set maxconn frontend fe 0") == "\n"
+        conf["frontends"][0]["maxconn"] = maxconn
+        hear()
+        d.upgrade()
+        d.wait_old()
+        assert ask(port) == "a"
+
+
+def test_what_the_file_says_anew_counts_in_a_successor(daemon, pair):
+    a, b = pair
+    port = free_port()
+
+    def conf(server, weight, maxconn):
+        return config([{"name": "s", "address": server.address, "weight": weight,
+                        "maxconn": maxconn}], port)
+
+    d = daemon("lbd", conf(a, 1, 10))
+    for change in ("weight 7", f"addr 127.0.0.1 port {b.port}"):
+        assert "error" not in cli(d, f"set server be/s {change}")
+    assert cli(d, "set maxconn server be/s 3") == "\n"
+    d.upgrade()
+    d.wait_old()
+
+    def shown():
+        csv = cli(d, "show stat -1 4 -1").splitlines()
+        names, row = csv[0][2:].split(","), csv[1].split(",")
+        return [row[names.index(x)] for x in ("addr", "weight", "slim")]
+
+    assert shown() == [b.address, "7", "3"]
+    d.reload(conf(a, 2, 11))
+    assert shown() == [b.address, "2", "11"]
+    d.upgrade()
+    d.wait_old()
+    assert shown() == [b.address, "2", "11"]
+    assert cli(d, "set server be/s weight 9") == "\n"
+    with Server("c") as c:
+        d.write_config(conf(c, 4, 12))
+        d.upgrade()
+        d.wait_old()
+        assert shown() == [c.address, "4", "12"] and ask(port) == "c"
 
 
 def test_a_servers_limit_changes_while_it_runs(daemon, pair):
