@@ -57,7 +57,8 @@ def test_verbs(daemon, pair):
 
 def test_haproxys_commands(daemon, pair):
     port = free_port()
-    d = daemon("lbd", config(pair, port))
+    servers = [{"name": s.name, "address": s.address, "weight": 2} for s in pair]
+    d = daemon("lbd", config(servers, port))
     path = os.path.join(d.runtime_dir, "haproxy.sock")
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert cli(d, "disable server be/a") == "\n"
@@ -65,10 +66,10 @@ def test_haproxys_commands(daemon, pair):
     d.log_contains("Server be/a is going DOWN for maintenance. 1 active and 0 backup "
                    "servers left.")
     assert {ask(port) for _ in range(3)} == {"b"}
-    assert cli(d, "enable server be/a; get weight be/a") == "\n1 (initial 1)\n\n"
+    assert cli(d, "enable server be/a; get weight be/a") == "\n2 (initial 2)\n\n"
     assert {ask(port) for _ in range(4)} == {"a", "b"}
     assert cli(d, "set server be/a weight 3") == "\n"
-    assert "".join(sorted(ask(port) for _ in range(8))) == "aaaaaabb"
+    assert "".join(sorted(ask(port) for _ in range(10))) == "aaaaaabbbb"
     assert cli(d, "set server be/nope state drain") == "No such server.\n\n"
     assert cli(d, "set server nope/a state drain") == "No such backend.\n\n"
     assert "UP,3,1,0," in cli(d, "show stat -1 4 1")
@@ -76,6 +77,9 @@ def test_haproxys_commands(daemon, pair):
     state = cli(d, "show servers state").splitlines()
     assert state[0] == "1" and len(state[2].split()) == len(state[1].split()) - 1
     assert f"Pid: {d.pid}" in cli(d, "show info")
+    # As much as a number may say less than nothing.
+    assert cli(d, f"set weight be/a {-2**63}%") == "Relative weight must be positive.\n\n"
+    assert cli(d, "get weight be/a") == "3 (initial 2)\n\n"
     assert cli(d, "bogus").startswith("Unknown command")
     assert cli(d, "set server be/a health down") == "\n"
     d.log_contains("Server be/a is DOWN")
