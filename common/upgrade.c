@@ -21,6 +21,14 @@
 
 enum { FIRST_FD = 3, MAX_INHERITED = 65536, NAMED_WITHIN_MS = 10000 };
 
+/* Set and cleared by the main thread, read by any. */
+static bool shares_fds;
+
+bool upgrade_shares_fds(void)
+{
+	return __atomic_load_n(&shares_fds, __ATOMIC_ACQUIRE);
+}
+
 /* The predecessor's pipe, in a successor that has not confirmed yet.  Main thread only.
  */
 static int confirm_fd = -1;
@@ -181,6 +189,7 @@ static int start_orphan(struct upgrade *u, const struct start *st)
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	__atomic_store_n(&shares_fds, true, __ATOMIC_SEQ_CST);
 	between = fork();
 	if (between < 0)
 		r = -errno;
@@ -200,6 +209,7 @@ static int start_orphan(struct upgrade *u, const struct start *st)
 	close(pair[0]);
 	while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
 		;
+	__atomic_store_n(&shares_fds, false, __ATOMIC_RELEASE);
 	return told < 0 && r == 0 ? told : r;
 }
 

@@ -42,6 +42,12 @@ int upgrade_start(struct upgrade **ret, struct loop *l, const char *program,
     char *const argv[], const struct sockets *s,
     void (*done)(void *arg, bool ok, pid_t pid), void *arg, struct err *e) _mustcheck_;
 bool upgrade_is_pending(const struct upgrade *u);
+/*
+ * True while a successor is being started, some milliseconds: another process has copies of
+ * this one's descriptors meanwhile, CLOEXEC or not.  What is closed then is not gone, and an
+ * epoll set goes on telling of it: what its events point to must stay.  On any thread.
+ */
+bool upgrade_shares_fds(void);
 /* The successor's process. */
 pid_t upgrade_pid(const struct upgrade *u);
 struct upgrade *upgrade_free(struct upgrade *u);

@@ -545,6 +545,15 @@ uint32_t balance_hash_ip(const struct net_ip *ip)
 	return h;
 }
 
+int balance_pick_backup(const struct balance *b, const uint16_t *avoid, size_t n_avoid)
+{
+	for (size_t i = 0; i < b->n; i++)
+		if (may_serve(&b->servers[i], true) && !b->servers[i].full &&
+		    !is_avoided(i, avoid, n_avoid))
+			return (int)i;
+	return NONE;
+}
+
 int balance_pick(
     struct balance *b, uint32_t hash, const uint16_t *avoid, size_t n_avoid)
 {

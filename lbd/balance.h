@@ -60,5 +60,9 @@ uint32_t balance_hash_ip(const struct net_ip *ip);
  */
 int balance_pick(
     struct balance *b, uint32_t hash, const uint16_t *avoid, size_t n_avoid);
+/* The backup for a connection that every server it was tried on has failed, before any
+ * check says that they are down: the first that is usable, has a place and is not in
+ * avoid; -1 when there is none. */
+int balance_pick_backup(const struct balance *b, const uint16_t *avoid, size_t n_avoid);
 /* How many servers connections are spread over: the active ones, else the backups. */
 size_t balance_n_usable(const struct balance *b);

@@ -227,14 +227,12 @@ static void weigh(struct command *c, const struct snap_server *s, const char *te
 	v = strtol(text, &end, 10);
 	if (end == text) {
 		say(c, "Empty weight string empty or preceded by garbage");
+	} else if (str_eq(end, "%") && v < 0) {
+		say(c, "Relative weight must be positive.\n");
 	} else if (str_eq(end, "%")) {
 		v = MIN(v, 100L * BALANCE_WEIGHT_MAX) * (long)s->live->initial_weight /
 		    100;
-		if (v < 0)
-			say(c, "Relative weight must be positive.\n");
-		else
-			override_weight(
-			    c->l, s, (unsigned)MIN(v, (long)BALANCE_WEIGHT_MAX));
+		override_weight(c->l, s, (unsigned)MIN(v, (long)BALANCE_WEIGHT_MAX));
 	} else if (*end) {
 		say(c, "Trailing garbage in weight string");
 	} else if (v < 0 || v > BALANCE_WEIGHT_MAX) {

@@ -209,23 +209,27 @@ static void move_copied(struct session *s, enum side from)
 	after_read(s, from, n);
 	if (n <= 0)
 		return;
-	if (n < ENGINE_BUFFER) {
+	if (n < ENGINE_BUFFER && !src->error && !src->urgent) {
 		/* A short read took all there was; with a hang-up that is the end. */
-		src->in = src->error;
-		f->eof = src->hangup && !src->error;
+		src->in = false;
+		f->eof = src->hangup;
 	}
-	f->bulk = n == ENGINE_BUFFER;
+	f->bulk = n == ENGINE_BUFFER && !src->urgent;
 	sent = send_some(s, other(from), e->buffer, (size_t)n);
 	if (sent >= 0 && sent < n)
 		keep(s, f, e->buffer + sent, (size_t)(n - sent));
 }
 
-/* False when there is no pipe to be had. */
+/* False when there is no pipe to be had, or a read must tell what there is. */
 static bool move_spliced(struct session *s, enum side from)
 {
 	struct flow *f = &s->flow[from];
 	ssize_t n;
 
+	if (s->end[from].urgent) {
+		f->bulk = false;
+		return false;
+	}
 	f->pipe = pipes_take(&engine_of(s)->pipes);
 	if (!f->pipe)
 		return false;
@@ -233,8 +237,9 @@ static bool move_spliced(struct session *s, enum side from)
 	    SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 	if (n > 0)
 		f->pipe->len = (size_t)n;
-	if (n < 0 && errno == EINVAL) {
-		f->bulk = false; /* this socket cannot be spliced */
+	/* This socket cannot be spliced; or it is at its end, or at urgent data. */
+	if (n == 0 || (n < 0 && errno == EINVAL)) {
+		f->bulk = false;
 		(void)flush_pipe(s, from);
 		return false;
 	}

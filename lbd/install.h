@@ -58,5 +58,5 @@ void install_headline(const struct install *in, struct str *out);
 
 /* A node came for its configuration and was turned away; on any thread. */
 void node_live_refuse(struct node_live *n);
-/* Of a session that has ended; on any thread. */
+/* Of a session that has ended, or begun to the API; on any thread. */
 void node_live_add(struct node_live *n, enum snap_kind kind, uint64_t bytes);

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/fd.h"
 #include "common/log.h"
@@ -23,10 +24,30 @@ static char *path_of(const struct lbd *l)
 
 /* --- writing ------------------------------------------------------------------ */
 
+/* Beside what was set, KEY_of is what the file said then: when it says something else, that
+ * counts. */
 static void add_limit(json_t *o, const struct live *l)
 {
-	if (live_limit(l) != l->initial_limit)
-		json_object_set_new(o, "limit", json_integer(live_limit(l)));
+	if (live_limit(l) == l->initial_limit)
+		return;
+	json_object_set_new(o, "limit", json_integer(live_limit(l)));
+	json_object_set_new(o, "limit_of", json_integer(l->initial_limit));
+}
+
+static void add_weight(json_t *o, const struct server_live *s)
+{
+	if (s->weight == s->initial_weight)
+		return;
+	json_object_set_new(o, "weight", json_integer(s->weight));
+	json_object_set_new(o, "weight_of", json_integer(s->initial_weight));
+}
+
+static void add_address(json_t *o, const struct server_live *s)
+{
+	if (!s->moved)
+		return;
+	json_object_set_new(o, "address", json_string(net_endpoint_str(&s->at)));
+	json_object_set_new(o, "address_of", json_string(s->address));
 }
 
 /* Only if it says more than whom it is about. */
@@ -44,11 +65,8 @@ static void add_server(json_t *list, const struct server_live *s)
 
 	if (s->admin & BY_HAND)
 		json_object_set_new(o, "admin", json_integer(s->admin & BY_HAND));
-	if (s->weight != s->initial_weight)
-		json_object_set_new(o, "weight", json_integer(s->weight));
-	if (s->moved)
-		json_object_set_new(
-		    o, "address", json_string(net_endpoint_str(&s->at)));
+	add_weight(o, s);
+	add_address(o, s);
 	add_limit(o, &s->base);
 	add_entry(list, o, 2);
 }
@@ -73,8 +91,9 @@ static json_t *collect(const struct snapshot *snap)
 	for (size_t i = 0; i < snap->n_frontends; i++)
 		add_frontend(list, snap->frontends[i].live);
 	if (snap->max_sessions != snap->hard_max_sessions)
-		json_array_append_new(
-		    list, json_pack("{s:i}", "max_sessions", (int)snap->max_sessions));
+		json_array_append_new(list,
+		    json_pack("{s:i, s:i}", "max_sessions", (int)snap->max_sessions,
+			"max_sessions_of", (int)snap->hard_max_sessions));
 	return list;
 }
 
@@ -85,7 +104,9 @@ void keep_save(const struct lbd *l)
 	char *text = json_dumps(list, JSON_COMPACT);
 	int r = -1;
 
-	if (path && text)
+	if (path && !json_array_size(list) && access(path, F_OK) < 0)
+		r = 0;
+	else if (path && text)
 		r = file_replace(path, 0640, text, strlen(text));
 	if (r < 0)
 		log_warning("cannot write %s: a successor will not know what was set "
@@ -106,29 +127,54 @@ static unsigned get_unsigned(json_t *o, const char *key, json_int_t max, unsigne
 	return json_is_integer(v) && n >= 0 && n <= max ? (unsigned)n : old;
 }
 
+/* What was set by hand, unless the file's has changed from what it was then. */
+static unsigned get_override(
+    json_t *o, const char *key, const char *of, json_int_t max, unsigned file)
+{
+	json_t *then = json_object_get(o, of);
+
+	return !then || json_integer_value(then) == file
+	    ? get_unsigned(o, key, max, file)
+	    : file;
+}
+
+static void apply_limit(json_t *o, struct live *l)
+{
+	live_set_limit(
+	    l, get_override(o, "limit", "limit_of", LIVE_NO_LIMIT, l->initial_limit));
+}
+
+static void apply_address(json_t *o, struct server_live *s)
+{
+	const char *address = json_string_value(json_object_get(o, "address"));
+	const char *of = json_string_value(json_object_get(o, "address_of"));
+	struct net_endpoint at;
+
+	if (!address || (of && !str_eq(of, s->address)) ||
+	    net_endpoint_parse(address, 0, &at) < 0 || !at.ip.family)
+		return;
+	server_live_set_address(s, &at);
+	s->admin &= ~(unsigned)SERVER_UNRESOLVED;
+	s->moved = true;
+}
+
 /* True when it has moved. */
 static bool apply_server(const struct lbd *l, json_t *o)
 {
 	const char *backend = json_string_value(json_object_get(o, "backend"));
 	const char *server = json_string_value(json_object_get(o, "server"));
-	const char *address = json_string_value(json_object_get(o, "address"));
 	const struct snap_server *s =
 	    backend && server ? lbd_find_server(l, backend, server, NULL) : NULL;
-	struct net_endpoint at;
 
 	if (!s)
 		return false;
 	s->live->admin |= get_unsigned(o, "admin", BY_HAND, 0) & BY_HAND;
 	__atomic_store_n(&s->live->weight,
-	    get_unsigned(o, "weight", BALANCE_WEIGHT_MAX, s->live->weight),
+	    get_override(
+		o, "weight", "weight_of", BALANCE_WEIGHT_MAX, s->live->initial_weight),
 	    __ATOMIC_RELAXED);
-	live_set_limit(&s->live->base,
-	    get_unsigned(o, "limit", LIVE_NO_LIMIT, s->live->base.limit));
-	if (address && net_endpoint_parse(address, 0, &at) == 0 && at.ip.family) {
-		server_live_set_address(s->live, &at);
-		s->live->admin &= ~(unsigned)SERVER_UNRESOLVED;
-		s->live->moved = true;
-	}
+	apply_limit(o, &s->live->base);
+	apply_address(o, s->live);
 	server_live_publish(s->live, 0);
 	return s->live->moved;
 }
@@ -139,8 +185,7 @@ static void apply_frontend(const struct lbd *l, json_t *o, const char *name)
 
 	if (!f)
 		return;
-	live_set_limit(
-	    f->live, get_unsigned(o, "limit", LIVE_NO_LIMIT, f->live->limit));
+	apply_limit(o, f->live);
 	if (!json_is_true(json_object_get(o, "paused")))
 		return;
 	f->live->open = LIVE_PAUSED;
@@ -166,8 +211,10 @@ bool keep_load(struct lbd *l)
 		moved |= apply_server(l, o);
 		if (frontend)
 			apply_frontend(l, o, frontend);
-		l->snap->max_sessions = get_unsigned(o, "max_sessions",
-		    l->snap->hard_max_sessions, l->snap->max_sessions);
+		if (json_object_get(o, "max_sessions"))
+			l->snap->max_sessions =
+			    get_override(o, "max_sessions", "max_sessions_of",
+				l->snap->hard_max_sessions, l->snap->hard_max_sessions);
 	}
 	json_decref(list);
 	return moved;

@@ -6,7 +6,7 @@
 
 struct lbd;
 
-/* After a change by hand. */
+/* After a change by hand, and of the file. */
 void keep_save(const struct lbd *l);
 /* At the start, before the workers hear of the servers.  True when one has another
  * address than the file gives it. */

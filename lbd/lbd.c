@@ -297,10 +297,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		tick_backend(&l->snap->backends[i], &changed);
 	if (changed)
 		lbd_publish_states(l);
+	/* A predecessor's connections have the deadline that was set here. */
+	shed_overdue(l->workers, l->snap);
 	/* The install's state is the successor's by now. */
 	if (l->draining)
 		return;
-	shed_tick(l->workers, l->snap);
+	shed_rebalance(l->workers, l->snap);
 	lbd_step_install(l);
 	if (++l->ticks % RESOLVE_S == 0)
 		ask_for_names(l);
@@ -472,6 +474,7 @@ static int lbd_reload(void *self, void *conf, struct err *e)
 	checks_start(checks, l->checks);
 	l->checks = checks;
 	ask_for_names(l);
+	keep_save(l);
 	return 0;
 }
 

@@ -71,15 +71,22 @@ struct live *live_unref(struct live *l)
 	return NULL;
 }
 
+static bool is_at(
+    const struct server_live *s, const char *address, const struct net_endpoint *at)
+{
+	return at->ip.family ? memcmp(&s->configured, at, sizeof(*at)) == 0
+			     : str_eq(s->address, address);
+}
+
 struct server_live *live_get_server(struct live_set *set, struct live *backend,
-    const char *name, const struct net_endpoint *at)
+    const char *name, const char *address, const struct net_endpoint *at)
 {
 	struct server_live *s;
 
 	list_for_each (it, &set->servers) {
 		s = CONTAINER_OF(it, struct server_live, base.link);
 		if (str_eq(s->base.name, name) && str_eq(s->backend, backend->name) &&
-		    memcmp(&s->configured, at, sizeof(*at)) == 0) {
+		    is_at(s, address, at)) {
 			s->base.refs++;
 			return s;
 		}
@@ -88,7 +95,8 @@ struct server_live *live_get_server(struct live_set *set, struct live *backend,
 	if (!s)
 		return NULL;
 	s->backend = strdup(backend->name);
-	if (!s->backend || live_init(&s->base, set, name) < 0) {
+	s->address = strdup(address);
+	if (!s->backend || !s->address || live_init(&s->base, set, name) < 0) {
 		s->base.refs = 1;
 		list_init(&s->base.link);
 		return server_live_unref(s);
@@ -109,6 +117,7 @@ struct server_live *server_live_unref(struct server_live *s)
 	if (s && --s->base.refs == 0) {
 		live_deinit(&s->base);
 		free((char *)s->backend);
+		free(s->address);
 		free(s);
 	}
 	return NULL;

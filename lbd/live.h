@@ -73,6 +73,7 @@ struct server_address {
 struct server_live {
 	struct live base;
 	const char *backend;            /* name, owned by the backend's live */
+	char *address;                  /* as the file has it */
 	struct net_endpoint configured; /* family 0 for a name */
 	struct net_endpoint at;
 	bool moved; /* by hand, away from what the file says */
@@ -109,8 +110,9 @@ struct live_set {
 void live_set_init(struct live_set *s, unsigned n_workers);
 /* An object of that name with one more reference, found or made; NULL: no memory. */
 struct live *live_get(struct live_set *set, struct list_link *kind, const char *name);
+/* Likewise; one at another address, or of another host's name, is another server. */
 struct server_live *live_get_server(struct live_set *set, struct live *backend,
-    const char *name, const struct net_endpoint *at);
+    const char *name, const char *address, const struct net_endpoint *at);
 struct live *live_unref(struct live *l);
 struct server_live *server_live_unref(struct server_live *s);
 

@@ -11,6 +11,7 @@
 #include "common/fd.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/upgrade.h"
 #include "lbd/session.h"
 #include "lbd/sources.h"
 
@@ -148,19 +149,25 @@ static void on_listener(struct engine_listener *l)
 				     : MAX(taken, 1u);
 }
 
-/* Accepted sockets inherit these from the listener, so that they cost nothing. */
-static void set_inherited(int fd, const struct timeouts_conf *t)
+void engine_keep_alive(int fd, const struct timeouts_conf *t)
 {
-	int on = 1, idle = (int)MAX(t->keepalive / 1000, 1u),
+	int on = t->keepalive != 0, idle = (int)MAX(t->keepalive / 1000, 1u),
 	    user = (int)t->user_timeout;
-	int keepalive = t->keepalive != 0;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, sizeof(keepalive));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof(user));
+}
+
+/* Accepted sockets inherit these from the listener, so that they cost nothing. */
+static void set_inherited(int fd, const struct timeouts_conf *t)
+{
+	int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	engine_keep_alive(fd, t);
 }
 
 /* --- snapshots ------------------------------------------------------------------ */
@@ -306,8 +313,11 @@ void engine_prepare(void *self, void *change)
 {
 	struct engine_change *c = change;
 	struct engine *e = self;
-	int r = engine_snap_new(&e->next, e, c->snap);
+	int r;
 
+	/* One that a reload overtakes before the first checks are done. */
+	e->next = engine_snap_free(e->next);
+	r = engine_snap_new(&e->next, e, c->snap);
 	/* On the list at once, so that it hears of changes before it is in force. */
 	if (r < 0)
 		c->r = r;
@@ -527,11 +537,14 @@ static void run_ready(struct engine *e)
 
 enum { POOL_MAX = 256 };
 
-/* Sessions that have ended in this turn: events that name them are all dealt with. */
+/* Sessions that have ended in this turn: events that name them are all dealt with, but for
+ * those of sockets that another process keeps open. */
 static void bury(struct engine *e)
 {
 	struct list_link *l;
 
+	if (_unlikely_(upgrade_shares_fds()))
+		return;
 	while ((l = list_first(&e->dead))) {
 		list_remove(l);
 		if (e->n_pool >= POOL_MAX) {

@@ -44,6 +44,8 @@ struct engine_backend {
 	const struct snap_backend *b;
 	struct balance *balance;
 	struct list_link queue; /* sessions that wait for a server */
+	uint32_t n_served;      /* that have left it for one */
+	bool running;           /* the queue is gone through */
 };
 
 struct sources;
@@ -116,6 +118,8 @@ void engine_limits_changed(void *self, void *unused);
 void engine_drain(void *self, void *unused);
 
 /* For sessions. */
+/* A peer that has gone without a word is found, as the file says. */
+void engine_keep_alive(int fd, const struct timeouts_conf *t);
 void engine_session_ended(struct engine *e, struct engine_snap *es);
 void engine_fill_loads(struct engine_backend *b);
 /* Sessions wait for a server: looks after them in a while. */

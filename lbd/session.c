@@ -17,6 +17,8 @@
 enum { RETRIES = 3, RETRY_PAUSE_MS = 1000 };
 
 static void assign(struct session *s);
+static void enqueue(struct session *s);
+static int pick(struct session *s);
 static void note_progress(struct session *s);
 
 static struct engine *engine_of(const struct session *s)
@@ -54,14 +56,23 @@ static int64_t span(uint64_t from, uint64_t to)
 	return from && to ? (int64_t)(to - from) : -1;
 }
 
-static unsigned queued_at(const struct live *l)
+/* Where connections go by their address they wait for one server, as HAProxy sees it. */
+static bool waits_for_one(const struct session *s)
 {
-	return live_now(&l->queue);
+	return s->be->b->conf->balance == BALANCE_SOURCE;
+}
+
+/* The server that one waits for; NULL: for any. */
+static const struct snap_server *awaited(struct session *s)
+{
+	int server = waits_for_one(s) ? pick(s) : -1;
+
+	return server < 0 ? NULL : &s->be->b->servers[server];
 }
 
 static void write_log(struct session *s, char cause, char state)
 {
-	const struct snap_server *sv = server_of(s);
+	const struct snap_server *sv = state == 'Q' ? awaited(s) : server_of(s);
 	struct engine *e = engine_of(s);
 	bool fields = e->shared->log_fields;
 	char *to = reqlog_reserve(e->log, fields ? TCPLOG_FIELDS_MAX : TCPLOG_MAX);
@@ -76,7 +87,7 @@ static void write_log(struct session *s, char cause, char state)
 		.frontend = s->f->conf->name,
 		.backend = s->f->conf->backend,
 		.server = sv ? sv->conf->name : NULL,
-		.wait_ms = span(s->accepted, s->assigned),
+		.wait_ms = span(s->accepted, state == 'Q' ? e->now_ms : s->assigned),
 		.connect_ms = span(s->assigned, s->connected),
 		.total_ms = (int64_t)(e->now_ms - s->accepted),
 		.bytes = s->flow[SERVER].bytes,
@@ -88,8 +99,8 @@ static void write_log(struct session *s, char cause, char state)
 		.at_server = sv ? live_now(&sv->live->base.sessions) : 0,
 		.retries = s->attempts > 1 ? s->attempts - 1u : 0,
 		.redispatched = s->redispatched,
-		.server_queue = sv ? queued_at(&sv->live->base) : 0,
-		.backend_queue = queued_at(s->be->b->live),
+		.server_queue = waits_for_one(s) ? s->position : 0,
+		.backend_queue = waits_for_one(s) ? 0 : s->position,
 	};
 	reqlog_commit(
 	    e->log, fields ? tcplog_format_fields(&l, to) : tcplog_format(&l, to));
@@ -103,6 +114,7 @@ static void leave_queue(struct session *s)
 		return;
 	list_remove(&s->queued);
 	live_leave(&s->be->b->live->queue);
+	s->position += s->be->n_served - s->n_before + 1;
 }
 
 static void leave_server(struct session *s)
@@ -136,7 +148,7 @@ static void count_end(struct session *s, char cause, char state)
 			counter_add(&c->client_aborts, state == 'D' || i);
 		if ((cause == 'S' || cause == 's') && state == 'D')
 			counter_add(&c->server_aborts, 1);
-		if (i && state == 'C' && cause != 'C')
+		if (i && (state == 'C' || state == 'Q') && cause != 'C')
 			counter_add(&c->errors, 1);
 	}
 }
@@ -183,7 +195,7 @@ void session_close(struct session *s, char cause, char state)
 static int watch(struct session *s, enum side side)
 {
 	struct epoll_event ev = {
-		.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+		.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP | EPOLLET,
 		.data.ptr =
 		    (void *)((uintptr_t)s | (side == CLIENT ? TAG_CLIENT : TAG_SERVER)),
 	};
@@ -191,6 +203,15 @@ static int watch(struct session *s, enum side side)
 	return epoll_ctl(engine_of(s)->epfd, EPOLL_CTL_ADD, s->end[side].fd, &ev) < 0
 	    ? -errno
 	    : 0;
+}
+
+/* Closing does as much, unless another process has a copy (see upgrade_shares_fds()): what
+ * happens to that would be taken for news of the socket that comes next. */
+static void unwatch(struct session *s, enum side side)
+{
+	if (s->end[side].fd >= 0)
+		(void)epoll_ctl(
+		    engine_of(s)->epfd, EPOLL_CTL_DEL, s->end[side].fd, NULL);
 }
 
 static int start_connect(struct session *s, const struct snap_server *sv)
@@ -253,32 +274,59 @@ static void remember_tried(struct session *s)
 		s->tried[s->n_tried++] = (uint16_t)s->server;
 }
 
+/* Lets go of its server, whose place is another's then. */
+static void release_server(struct session *s)
+{
+	leave_server(s);
+	s->server = -1;
+}
+
+/* The server that the balance chooses among those that have not failed it; -1: none. */
+static int pick(struct session *s)
+{
+	engine_fill_loads(s->be);
+	return balance_pick(
+	    s->be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
+}
+
+static bool is_full(const struct session *s, int server)
+{
+	return balance_server(s->be->balance, (size_t)server)->full;
+}
+
 /*
- * Another server gets the connection at once; when every one has failed, the round
- * begins anew after a pause, until the attempts are used up.
+ * Another server gets the connection at once, or when it has a place for it, and a backup
+ * where there is no other; when every one has failed, the round begins anew after a pause,
+ * until the attempts are used up.
  */
 static void connect_failed(struct session *s, char cause)
 {
 	const struct live *from = &server_of(s)->live->base;
 	int next = -1;
 
+	unwatch(s, SERVER);
 	s->end[SERVER].fd = fd_close(s->end[SERVER].fd);
 	if (s->attempts > RETRIES) {
 		session_close(s, cause, 'C');
 		return;
 	}
 	remember_tried(s);
-	engine_fill_loads(s->be);
 	if (s->be->b->conf->failover)
-		next = balance_pick(
-		    s->be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
+		next = pick(s);
+	if (s->be->b->conf->failover && next < 0)
+		next = balance_pick_backup(s->be->balance, s->tried, s->n_tried);
 	counter_add(&count(s, s->be->b->live)->retries, 1);
 	counter_add(&count(s, from)->retries, 1);
 	if (next >= 0) {
 		s->redispatched = true;
 		counter_add(&count(s, s->be->b->live)->redispatches, 1);
 		counter_add(&count(s, from)->redispatches, 1);
-		connect_to(s, next);
+		if (!is_full(s, next)) {
+			connect_to(s, next);
+			return;
+		}
+		release_server(s);
+		enqueue(s);
 		return;
 	}
 	s->n_tried = s->n_barred;
@@ -360,6 +408,9 @@ static void on_connected(struct session *s)
 		session_close(s, 'S', 'C');
 		return;
 	}
+	/* A node's first connection to the API may be one that stays for hours. */
+	if (s->f->kind == SNAP_API)
+		note_progress(s);
 	session_rearm(s);
 	session_forward(s);
 }
@@ -386,6 +437,7 @@ static void on_connect_event(struct session *s, uint32_t events)
 static void enqueue(struct session *s)
 {
 	list_append(&s->be->queue, &s->queued);
+	s->n_before = s->be->n_served;
 	live_enter(&s->be->b->live->queue);
 	s->state = SESSION_QUEUE;
 	set_timer(s, timeouts(s)->queue);
@@ -396,36 +448,62 @@ static void assign(struct session *s)
 {
 	int server;
 
-	engine_fill_loads(s->be);
-	server =
-	    balance_pick(s->be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
+	/* One that is tried again must not wait for the place that it has itself. */
+	release_server(s);
+	server = pick(s);
 	if (server < 0)
 		session_close(s, 'S', 'C');
-	else if (balance_server(s->be->balance, (size_t)server)->full)
+	else if (is_full(s, server))
 		enqueue(s);
 	else
 		connect_to(s, server);
 }
 
+/* Where another server is not wanted it is the same one, while it can be used. */
+static void try_again(struct session *s)
+{
+	if (!s->be->b->conf->failover &&
+	    balance_server(s->be->balance, (size_t)s->server)->usable)
+		connect_to(s, s->server);
+	else
+		assign(s);
+}
+
+/* Of one that waits: when all have failed it that there are, the round begins anew. */
+static int pick_anew(struct session *s)
+{
+	int server = pick(s);
+
+	if (server >= 0 || s->n_tried == s->n_barred)
+		return server;
+	s->n_tried = s->n_barred;
+	return pick(s);
+}
+
+/* Sessions that end in here would run the queue again, each one inside the other: there
+ * may be more of them than the stack has room for. */
 void session_run_queue(struct engine_backend *be)
 {
 	struct list_link *l;
 
+	if (be->running)
+		return;
+	be->running = true;
 	while ((l = list_first(&be->queue))) {
 		struct session *s = CONTAINER_OF(l, struct session, queued);
-		int server;
+		int server = pick_anew(s);
 
-		engine_fill_loads(be);
-		server = balance_pick(
-		    be->balance, balance_hash_ip(&s->ip), s->tried, s->n_tried);
-		if (server >= 0 && balance_server(be->balance, (size_t)server)->full)
-			return;
+		if (server >= 0 && is_full(s, server))
+			break;
 		leave_queue(s);
-		if (server < 0)
-			session_close(s, 'S', 'Q');
-		else
-			connect_to(s, server);
+		if (server < 0) {
+			session_close(s, 'S', 'C');
+			continue;
+		}
+		be->n_served++;
+		connect_to(s, server);
 	}
+	be->running = false;
 }
 
 /* --- admission -------------------------------------------------------------------------- */
@@ -623,6 +701,17 @@ void session_begin(struct engine_listener *l, int fd, const union net_sockaddr *
 
 /* --- events --------------------------------------------------------------------------------- */
 
+/* Urgent data is read in its place among the rest.  A listener's connections do so from
+ * the start; to ask for it on each one to a server would cost a call. */
+static void note_urgent(struct end *end)
+{
+	int on = 1;
+
+	if (!end->urgent)
+		(void)setsockopt(end->fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
+	end->urgent = true;
+}
+
 void session_on_event(struct session *s, enum side side, uint32_t events)
 {
 	struct end *end = &s->end[side];
@@ -632,6 +721,8 @@ void session_on_event(struct session *s, enum side side, uint32_t events)
 	end->in |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	end->out |= (events & EPOLLOUT) != 0;
 	end->hangup |= (events & EPOLLRDHUP) != 0;
+	if (_unlikely_(events & EPOLLPRI))
+		note_urgent(end);
 	end->error |= (events & EPOLLERR) != 0;
 	if (_likely_(s->state == SESSION_OPEN))
 		session_forward(s);
@@ -653,16 +744,8 @@ void session_continue(struct session *s)
  * connection lives long enough. */
 static void keep_server_alive(struct session *s)
 {
-	const struct timeouts_conf *t = timeouts(s);
-	int on = 1, idle = (int)MAX(t->keepalive / 1000, 1u),
-	    user = (int)t->user_timeout;
-	int fd = s->end[SERVER].fd;
-
 	s->keepalive = true;
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user, sizeof(user));
+	engine_keep_alive(s->end[SERVER].fd, timeouts(s));
 }
 
 static void on_idle_timer(struct session *s)
@@ -700,7 +783,7 @@ void session_on_timer(struct session *s)
 		connect_failed(s, 's');
 		break;
 	case SESSION_RETRY:
-		assign(s);
+		try_again(s);
 		break;
 	case SESSION_OPEN:
 		on_idle_timer(s);

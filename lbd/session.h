@@ -32,7 +32,8 @@ struct end {
 	bool in, out;
 	bool hangup; /* the peer will send no more than what is there */
 	bool error;
-	bool reset; /* the peer has reset the connection */
+	bool reset;  /* the peer has reset the connection */
+	bool urgent; /* there is urgent data, at which a read ends early */
 };
 
 /* The bytes that came from one side. */
@@ -64,8 +65,10 @@ struct session {
 	uint8_t n_barred, n_tried; /* barred ones come first in tried */
 	uint8_t attempts, state;
 	bool redispatched, lingering, keepalive;
-	bool counted; /* among its address' connections */
-	char cause;   /* first letter of the termination state; 0: no fault yet */
+	bool counted;      /* among its address' connections */
+	uint32_t n_before; /* in the queue: how many had been served when it joined */
+	uint32_t position; /* in the queue, from 1; 0: it did not wait */
+	char cause;        /* first letter of the termination state; 0: no fault yet */
 };
 
 /* Takes fd over. */

@@ -119,15 +119,20 @@ static void rebalance(struct workers *ws, const struct snap_backend *b)
 	}
 }
 
-void shed_tick(struct workers *ws, const struct snapshot *snap)
+void shed_rebalance(struct workers *ws, const struct snapshot *snap)
+{
+	for (size_t i = 0; i < snap->n_backends; i++)
+		if (snap->backends[i].conf->rebalance)
+			rebalance(ws, &snap->backends[i]);
+}
+
+void shed_overdue(struct workers *ws, const struct snapshot *snap)
 {
 	uint64_t now = clock_boot_ms();
 
 	for (size_t i = 0; i < snap->n_backends; i++) {
 		const struct snap_backend *b = &snap->backends[i];
 
-		if (b->conf->rebalance)
-			rebalance(ws, b);
 		for (size_t k = 0; k < b->n; k++) {
 			struct server_live *l = b->servers[k].live;
 

@@ -9,8 +9,10 @@
 
 struct workers;
 
-/* Once a second, on the main thread. */
-void shed_tick(struct workers *ws, const struct snapshot *snap);
+/* Once a second, on the main thread: those on servers whose drain has reached its end. */
+void shed_overdue(struct workers *ws, const struct snapshot *snap);
+/* As often: some of those that are above their server's share. */
+void shed_rebalance(struct workers *ws, const struct snapshot *snap);
 /* Ends the sessions on a server; returns how many. */
 unsigned shed_all(struct workers *ws, const struct server_live *server);
 /* Ends the session that shed_list() calls so; false when there is none. */

@@ -9,7 +9,7 @@ static int fill_server(struct snap_server *s, const struct server_conf *c,
 	struct server_live *l;
 
 	s->conf = c;
-	s->live = l = live_get_server(set, backend, c->name, &c->at);
+	s->live = l = live_get_server(set, backend, c->name, c->address, &c->at);
 	if (!l)
 		return -ENOMEM;
 	if (l->base.refs == 1)

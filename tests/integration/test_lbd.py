@@ -573,7 +573,7 @@ def test_a_servers_maxconn_queues(daemon, pair):
         begin = time.monotonic()
         assert third.recv(1) == b""
         assert time.monotonic() - begin > 0.35
-    d.log_contains(re.compile(r"be/<NOSRV> -1/-1/\d+ 0 sQ"))
+    d.log_contains(re.compile(r"be/<NOSRV> \d+/-1/\d+ 0 sQ .* 0/1"))
     second.close()
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from harness import free_port, wait_until
+from harness import Daemon, free_port, wait_until
 from lbd_peers import (Server, ask, config, connect, http, server_context, server_status,
                        wait_status)
 from variant import SLOW
@@ -204,6 +204,27 @@ def test_a_reload_that_fails_changes_nothing(daemon):
                 assert s.recv(10) == b"a:x"
         a.stop()
         d.log_contains("Server be/a is DOWN, reason: Layer4 connection problem")
+
+
+def test_a_reload_while_the_first_checks_are_awaited():
+    """What was to come into force after them never does, and nothing of it is left."""
+    port, probe = free_port(), Probe()
+
+    def conf(server):
+        return config([server], port, check=check(probe.port, interval="1h", timeout="1h"))
+
+    with probe, Server("a") as a, Server("b") as b, Daemon("lbd", conf(a)) as d:
+        d.stop()
+        probe.hold = "/readyz"
+        d.spawn()
+        assert probe.held.wait(20)
+        d.write_config(conf(b))
+        d.signal(signal.SIGHUP)
+        d.wait_notify(READY="1")
+        d.log_contains("configuration reloaded (generation 2)")
+        assert ask(port) == "b"
+        probe.go.set()
+        d.stop()
 
 
 def test_the_issuer_of_a_servers_certificate(daemon, tmp_path):

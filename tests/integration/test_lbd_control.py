@@ -57,7 +57,8 @@ def test_verbs(daemon, pair):
 
 def test_haproxys_commands(daemon, pair):
     port = free_port()
-    d = daemon("lbd", config(pair, port))
+    servers = [{"name": s.name, "address": s.address, "weight": 2} for s in pair]
+    d = daemon("lbd", config(servers, port))
     path = os.path.join(d.runtime_dir, "haproxy.sock")
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert cli(d, "disable server be/a") == "\n"
@@ -65,10 +66,10 @@ def test_haproxys_commands(daemon, pair):
     d.log_contains("Server be/a is going DOWN for maintenance. 1 active and 0 backup "
                    "servers left.")
     assert {ask(port) for _ in range(3)} == {"b"}
-    assert cli(d, "enable server be/a; get weight be/a") == "\n1 (initial 1)\n\n"
+    assert cli(d, "enable server be/a; get weight be/a") == "\n2 (initial 2)\n\n"
     assert {ask(port) for _ in range(4)} == {"a", "b"}
     assert cli(d, "set server be/a weight 3") == "\n"
-    assert "".join(sorted(ask(port) for _ in range(8))) == "aaaaaabb"
+    assert "".join(sorted(ask(port) for _ in range(10))) == "aaaaaabbbb"
     assert cli(d, "set server be/nope state drain") == "No such server.\n\n"
     assert cli(d, "set server nope/a state drain") == "No such backend.\n\n"
     assert "UP,3,1,0," in cli(d, "show stat -1 4 1")
@@ -76,6 +77,9 @@ def test_haproxys_commands(daemon, pair):
     state = cli(d, "show servers state").splitlines()
     assert state[0] == "1" and len(state[2].split()) == len(state[1].split()) - 1
     assert f"Pid: {d.pid}" in cli(d, "show info")
+    # As much as a number may say less than nothing.
+    assert cli(d, f"set weight be/a {-2**63}%") == "Relative weight must be positive.\n\n"
+    assert cli(d, "get weight be/a") == "3 (initial 2)\n\n"
     assert cli(d, "bogus").startswith("Unknown command")
     assert cli(d, "set server be/a health down") == "\n"
     d.log_contains("Server be/a is DOWN")
@@ -130,11 +134,48 @@ def test_limits_change_while_it_runs(daemon, pair):
     d.upgrade()
     d.wait_old()
     assert "\nMaxconn: 7\n" in cli(d, "show info")
-    # A file that says something else is heard.
-    cli(d, "set maxconn frontend fe 0")
-    conf["frontends"][0]["maxconn"] = 100
-    d.reload(conf)
-    assert ask(port) == "a"
+    # A file that says something else is heard, and by a successor.
+    for maxconn, hear in ((100, lambda: d.reload(conf)), (101, lambda: d.write_config(conf))):
+        assert cli(d, "set maxconn frontend fe 0") == "\n"
+        conf["frontends"][0]["maxconn"] = maxconn
+        hear()
+        d.upgrade()
+        d.wait_old()
+        assert ask(port) == "a"
+
+
+def test_what_the_file_says_anew_counts_in_a_successor(daemon, pair):
+    a, b = pair
+    port = free_port()
+
+    def conf(server, weight, maxconn):
+        return config([{"name": "s", "address": server.address, "weight": weight,
+                        "maxconn": maxconn}], port)
+
+    d = daemon("lbd", conf(a, 1, 10))
+    for change in ("weight 7", f"addr 127.0.0.1 port {b.port}"):
+        assert "error" not in cli(d, f"set server be/s {change}")
+    assert cli(d, "set maxconn server be/s 3") == "\n"
+    d.upgrade()
+    d.wait_old()
+
+    def shown():
+        csv = cli(d, "show stat -1 4 -1").splitlines()
+        names, row = csv[0][2:].split(","), csv[1].split(",")
+        return [row[names.index(x)] for x in ("addr", "weight", "slim")]
+
+    assert shown() == [b.address, "7", "3"]
+    d.reload(conf(a, 2, 11))
+    assert shown() == [b.address, "2", "11"]
+    d.upgrade()
+    d.wait_old()
+    assert shown() == [b.address, "2", "11"]
+    assert cli(d, "set server be/s weight 9") == "\n"
+    with Server("c") as c:
+        d.write_config(conf(c, 4, 12))
+        d.upgrade()
+        d.wait_old()
+        assert shown() == [c.address, "4", "12"] and ask(port) == "c"
 
 
 def test_a_servers_limit_changes_while_it_runs(daemon, pair):
@@ -343,6 +384,14 @@ def test_a_drain_with_a_deadline(daemon, pair):
     # Back in time: nothing is cut.
     assert d.admin(where, "POST", {"state": "ready"}).status == 204
     assert a.accepted == 1 and ask(port) == "a"
+    # A successor leaves the connection to its predecessor, which keeps to the deadline.
+    with connect(port) as s:
+        s.sendall(b"x")
+        assert s.recv(10)
+        assert d.admin(where, "POST", {"state": "drain", "deadline": "1s"}).status == 204
+        d.upgrade()
+        assert s.recv(1) == b""
+    d.wait_old()
 
 
 def test_idle_connections_move_to_a_server_that_came_back(daemon, pair):
@@ -425,6 +474,25 @@ def test_names_are_resolved_and_an_unknown_one_stops_nothing(daemon, pair):
     d.reload(config(servers, port, balance="first"))
     assert server_status(d, "a")["status"] == "UP"
     assert ask(port) == "a"
+
+
+def test_a_name_or_its_port_changes_with_the_file(daemon, pair):
+    a, b = pair
+    port = free_port()
+
+    def conf(address):
+        return config([{"name": "s", "address": address}], port)
+
+    d = daemon("lbd", conf(f"localhost:{a.port}"))
+    wait_status(d, "s", "UP", timeout=20)
+    assert ask(port) == "a"
+    d.reload(conf(f"localhost:{b.port}"))
+    wait_status(d, "s", "UP", timeout=20)
+    assert ask(port) == "b"
+    d.reload(conf(f"no-such-host.invalid:{b.port}"))
+    assert server_status(d, "s")["status"] == "MAINT (resolution)"
+    with connect(port) as s:
+        assert s.recv(1) == b""
 
 
 # --- what else a backend may ask for ----------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 from harness import free_port, wait_until
 from lbd_peers import HAProxy, Server, cli, config, connect, greeting, read_all
+from variant import SLOW
 
 SOURCES = [f"127.0.{i}.{i * 37 % 251 + 1}" for i in range(60)]
 WEIGHTS = [(1, 1), (1, 3), (2, 3, 5), (10, 20, 30, 40), (1, 1, 1, 7, 100)]
@@ -135,15 +136,16 @@ def test_the_csv_has_the_same_columns_and_the_same_cells(daemon, servers):
 LINE = re.compile(r"127\.\d+\.\d+\.\d+:\d+ \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d\.\d{3}\] (.*)")
 
 
+def finish(line):
+    """Without the client and the times."""
+    rest = LINE.search(line).group(1)
+    return re.sub(r" (-1|\d+)/(-1|\d+)/\d+ ",
+                  lambda m: " %s/%s/T " % tuple("-1" if g == "-1" else "T"
+                                                for g in m.groups()), rest)
+
+
 def test_log_lines_read_the_same(daemon, servers, tmp_path):
     """The same sessions through both; times are masked."""
-
-    def finish(line):
-        rest = LINE.search(line).group(1)
-        return re.sub(r" (-1|\d+)/(-1|\d+)/\d+ ",
-                      lambda m: " %s/%s/T " % tuple("-1" if g == "-1" else "T"
-                                                    for g in m.groups()), rest)
-
     port, peer = free_port(), free_port()
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.settimeout(5)
@@ -161,6 +163,52 @@ def test_log_lines_read_the_same(daemon, servers, tmp_path):
         assert mine == theirs
     receiver.close()
     dead.stop()
+
+
+@pytest.mark.parametrize("algorithm", ["roundrobin", "source"])
+def test_lines_of_those_who_have_waited_read_the_same(daemon, server, tmp_path, algorithm):
+    """Where they stood in the queue: of the backend, or of the one server of their hash."""
+    port, peer = free_port(), free_port()
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.settimeout(20)
+    receiver.bind(str(tmp_path / "log"))
+    entries = [{"name": "s0", "address": server.address, "maxconn": 1, "check": False}]
+    d = daemon("lbd", config(entries, port, balance=algorithm,
+                             top={"timeouts": {"queue": f"{3 * SLOW}s"}}))
+    text = (f"frontend fe\n  bind 127.0.0.1:{peer}\n  option tcplog\n"
+            f"  log {tmp_path}/log local0\n  default_backend be\nbackend be\n"
+            f"  balance {algorithm}\n  timeout queue {3 * SLOW}s\n"
+            f"  server s0 {server.address} maxconn 1\n")
+
+    def queued(csv):
+        header, *rows = (line.split(",") for line in csv.splitlines() if line)
+        return sum(int(row[header.index("qcur")] or 0) for row in rows)
+
+    def run(p, ask):
+        """One is served; two wait, of whom one is served and one is not."""
+        kept = []
+        for n in range(3):
+            s = connect(p, timeout=20)
+            s.sendall(b"x")
+            kept.append(s)
+            wait_until(lambda: queued(ask("show stat")) == n, 20, f"{n} who wait")
+        assert kept[0].recv(10) == b"s0:x"
+        kept[0].close()
+        assert kept[1].recv(10) == b"s0:x"
+        with pytest.raises(ConnectionResetError):  # it ends, and its "x" was not read
+            if kept[2].recv(10) == b"":
+                raise ConnectionResetError
+        kept[1].close()
+        kept[2].close()
+        return cells(ask("show stat"), "svname", "econ")[-1]
+
+    with HAProxy(text) as h:
+        theirs = run(peer, h.cli), [finish(receiver.recv(4096).decode()) for _ in range(3)]
+        end = run(port, lambda command: cli(d, command))
+        wait_until(lambda: len(LINE.findall(d.log)) == 3, 20, "three lines")
+        mine = end, [finish(m.group(0)) for m in LINE.finditer(d.log)]
+        assert mine == theirs and theirs[0] == ["BACKEND", "1"]
+    receiver.close()
 
 
 # --- commands ------------------------------------------------------------------------------

@@ -252,6 +252,16 @@ def test_a_node_that_is_installed_again(install):
                "the state on disk")
 
 
+def test_the_first_contact_is_the_begin_of_a_connection(install):
+    """A node may stay with its first one for hours."""
+    install.switch("master", True)
+    install.reach("handover")
+    with socket.socket() as s:
+        install.connect(s, "api", ADDRESSES["worker"])
+        install.daemon.log_contains("install: worker has reached the API")
+        assert install.daemon.status()["lbd"]["sessions"] == 1
+
+
 def test_a_bootstrap_that_comes_back_gets_nothing(install):
     d = install.daemon
     install.switch("master", True)

@@ -144,6 +144,25 @@ TEST(a_backup_serves_when_no_active_server_can)
 	balance_free(b);
 }
 
+TEST(a_backup_takes_over_from_those_that_have_failed)
+{
+	struct balance *b = make(BALANCE_ROUNDROBIN, BALANCE_MAP, 1, 1, 1, 1, -1);
+	static const uint16_t failed[] = { 0, 2 };
+
+	CHECK(balance_pick_backup(b, failed, 2) == -1);
+	for (size_t i = 1; i < 4; i++)
+		balance_server(b, i)->backup = true;
+	CHECK(balance_update(b) == 0 && balance_n_usable(b) == 1);
+	CHECK(balance_pick(b, 0, failed, 1) == -1);
+	CHECK(balance_pick_backup(b, failed, 1) == 1);
+	balance_server(b, 1)->usable = false;
+	CHECK(balance_pick_backup(b, failed, 1) == 2);
+	CHECK(balance_pick_backup(b, failed, 2) == 3);
+	balance_server(b, 3)->full = true;
+	CHECK(balance_pick_backup(b, failed, 2) == -1);
+	balance_free(b);
+}
+
 TEST(one_server_down_moves_only_its_own_keys_on_the_ring)
 {
 	struct balance *b = make(BALANCE_SOURCE, BALANCE_CONSISTENT, 1, 1, 1, -1);
