@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -85,6 +86,21 @@ void metric_value(
 	add_number(out, v);
 }
 
+/* A bucket's bound, spelled as Prometheus' own libraries do, because queries compare it as
+ * a text: no digit too many, and an exponent from a million on. */
+static void format_bound(double v, char out[32])
+{
+	int digits = 0;
+
+	if (v < 1e6) {
+		snprintf(out, 32, "%g", v);
+		return;
+	}
+	do
+		snprintf(out, 32, "%.*e", digits, v);
+	while (strtod(out, NULL) != v && ++digits < 17);
+}
+
 void metric_histogram(struct str *out, const char *name, const char *const *labels,
     const struct histogram *h)
 {
@@ -95,7 +111,7 @@ void metric_histogram(struct str *out, const char *name, const char *const *labe
 
 		total += counter_get(&h->buckets[i]);
 		if (i < h->n)
-			snprintf(le, sizeof(le), "%g", h->bounds[i]);
+			format_bound(h->bounds[i], le);
 		str_addf(out, "%s_bucket", name);
 		add_labels(out, labels, le);
 		str_addf(out, " %" PRIu64 "\n", total);

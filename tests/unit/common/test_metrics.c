@@ -52,6 +52,22 @@ TEST(a_histogram_of_large_samples)
 	    "h_sum 30000000005\nh_count 2\n"));
 }
 
+/* As Prometheus' library for Go has them. */
+TEST(bounds_are_spelled_in_full)
+{
+	static const double bounds[] = { 0.005, 25, 524288, 1e6, 1048576, 2147483648 };
+	_cleanup_(str_deinit) struct str s = STR_INIT;
+	struct histogram a;
+
+	histogram_init(&a, bounds, ARRAY_SIZE(bounds));
+	metric_histogram(&s, "h", NULL, &a);
+	CHECK(str_starts(str_get(&s),
+	    "h_bucket{le=\"0.005\"} 0\nh_bucket{le=\"25\"} 0\n"
+	    "h_bucket{le=\"524288\"} 0\nh_bucket{le=\"1e+06\"} 0\n"
+	    "h_bucket{le=\"1.048576e+06\"} 0\nh_bucket{le=\"2.147483648e+09\"} 0\n"
+	    "h_bucket{le=\"+Inf\"} 0\n"));
+}
+
 TEST(process_metrics_have_values)
 {
 	_cleanup_(str_deinit) struct str s = STR_INIT;
