@@ -75,6 +75,7 @@ static void req_log(struct http_req *r, enum http_end end, const char *why)
 		.target = r->bad ? "-" : r->head.target,
 		.minor = r->head.minor,
 		.status = r->status,
+		.head = r->bad ? 0 : r->base_n,
 		.received = r->received,
 		.sent = r->sent,
 		.duration_us = (clock_boot_ns() - r->start_ns) / 1000,

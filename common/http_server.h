@@ -55,6 +55,7 @@ struct http_log {
 	struct net_ip peer;
 	uint16_t port;
 	int status;              /* 0: none was sent */
+	size_t head;             /* bytes of the request's head; 0 when it was bad */
 	uint64_t received, sent; /* bytes of the bodies */
 	uint64_t duration_us;    /* from the head's last byte */
 	enum http_end end;
