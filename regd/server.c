@@ -43,8 +43,9 @@ struct server {
 	struct http_service service;
 	struct bindings b;
 	int64_t checked_at; /* when the certificate's end was looked at */
-	/* Of the request that ends, for its line in the log. */
+	/* Of the request that ends, for its line in the log and the metrics. */
 	char user[64], repository[NAME_MAX_LEN + 1];
+	enum route_kind kind;
 };
 
 /* --- who may ---------------------------------------------------------------- */
@@ -213,6 +214,8 @@ static void on_req_end(struct http_req *r, void *arg, enum http_end end)
 
 	snprintf(s->user, sizeof(s->user), "%s", c->user ? c->user : "");
 	memcpy(s->repository, c->route.name, sizeof(s->repository));
+	s->kind = c->route.kind;
+	api_stats_end(&s->regd->stats.api, s->kind);
 	if (c->ended)
 		c->ended(c);
 	call_free(c);
@@ -236,6 +239,7 @@ static int on_request(struct http_req *r, void *arg)
 	if (call_new(&c, s->regd, r) < 0)
 		return -ENOMEM;
 	http_req_on_end(r, on_req_end, c);
+	api_stats_begin(&s->regd->stats.api, c->route.kind);
 	http_reply_header(r, "Docker-Distribution-API-Version", "registry/2.0");
 	if (c->route.kind == ROUTE_NONE || c->route.kind == ROUTE_BAD_NAME)
 		return no_endpoint(c);
@@ -254,7 +258,10 @@ static void on_log(const struct http_log *l, void *arg)
 	struct server *s = arg;
 
 	access_log(s->regd, l, s->user, s->repository);
+	if (l->req)
+		api_stats_add(&s->regd->stats.api, s->kind, http_req_method(l->req), l);
 	s->user[0] = s->repository[0] = '\0';
+	s->kind = ROUTE_NONE;
 }
 
 static void on_refused(const struct http_refusal *f, void *arg)
@@ -421,6 +428,7 @@ int server_new(struct server **ret, struct regd *g, struct err *err)
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
 	s->regd = g;
+	api_stats_init(&g->stats.api);
 	s->service = (struct http_service){
 		.request = on_request,
 		.log = on_log,

@@ -72,8 +72,6 @@ static void http_metrics(const struct http_stats *h, struct str *out)
 	    "Connections open.", h->connections);
 	metric_single(out, "okd_regd_http_active_requests", METRIC_GAUGE,
 	    "Requests under way.", h->active);
-	metric_single(out, "registry_http_in_flight_requests", METRIC_GAUGE,
-	    "The in-flight HTTP requests.", h->active);
 }
 
 static void writer_metrics(const struct writer *w, struct str *out)
@@ -104,6 +102,7 @@ void stats_metrics(struct regd *g, struct str *out)
 		    (double)counter_get(c));
 	}
 	http_metrics(server_stats(g->server), out);
+	api_stats_print(&g->stats.api, out);
 	writer_metrics(g->writer, out);
 	metric_single(out, "okd_regd_uploads_open", METRIC_GAUGE,
 	    "Upload sessions in memory.", (double)uploads_count(g->uploads));

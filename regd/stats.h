@@ -2,6 +2,7 @@
 #pragma once
 
 #include "common/metrics.h"
+#include "regd/api_stats.h"
 
 struct regd;
 
@@ -19,6 +20,7 @@ struct stats {
 	struct counter upstream_failures;
 	struct counter events_posted, events_failed, events_lost;
 	struct counter scrubbed, scrub_bad;
+	struct api_stats api;
 };
 
 void stats_metrics(struct regd *g, struct str *out);
