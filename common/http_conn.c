@@ -497,7 +497,8 @@ static size_t conn_room(const struct http_conn *c)
 	if (c->state == CONN_BODY && c->body_chunked)
 		most = CHUNKED_SIZE;
 	else if (c->state == CONN_BODY)
-		most = (size_t)MIN((uint64_t)BODY_SIZE - IN_SIZE, c->body_left) + IN_SIZE;
+		most =
+		    (size_t)MIN((uint64_t)BODY_SIZE - IN_SIZE, c->body_left) + IN_SIZE;
 	return most > have ? most - have : 0;
 }
 

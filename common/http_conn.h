@@ -22,10 +22,10 @@ enum {
 	IN_SIZE = 64 * 1024,       /* bytes read at once */
 	BODY_SIZE = 1024 * 1024,   /* of a body: a file that is written grows by that */
 	CHUNKED_SIZE = 256 * 1024, /* of a chunked one: what follows it may be kept */
-	OUT_SIZE = 64 * 1024,    /* a reply's head and what fits behind it */
-	HEADERS_MAX = 16 * 1024, /* of a reply */
-	TYPE_MAX = 1024,         /* its Content-Type */
-	PIECE = 32 * 1024,       /* what is sent at once by copying */
+	OUT_SIZE = 64 * 1024,      /* a reply's head and what fits behind it */
+	HEADERS_MAX = 16 * 1024,   /* of a reply */
+	TYPE_MAX = 1024,           /* its Content-Type */
+	PIECE = 32 * 1024,         /* what is sent at once by copying */
 	BURST = 2 * 1024 *
 	    1024, /* what one connection may send before others have a turn */
 };
