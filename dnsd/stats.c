@@ -122,12 +122,26 @@ void stats_template_failure(
 	    filled_in ? &t->record_failed[line][i] : &t->text_failed[line][i], 1);
 }
 
+/* Of what is nothing but counters. */
+static void forget(void *counters, size_t size)
+{
+	struct counter *c = counters;
+
+	for (size_t i = 0; i < size / sizeof(*c); i++)
+		counter_add(&c[i], -counter_get(&c[i]));
+}
+
+void stats_forget_upstream(struct stats *s, unsigned i)
+{
+	forget(&s->upstream_requests[i], sizeof(struct counter));
+	forget(&s->upstream_failed[i], sizeof(struct counter));
+	forget(&s->upstream_probe_failed[i], sizeof(struct counter));
+	forget(s->upstream_duration[i], sizeof(s->upstream_duration[i]));
+}
+
 void stats_forget_templates(struct stats *s)
 {
-	struct counter *c = (void *)&s->templates;
-
-	for (size_t i = 0; i < sizeof(s->templates) / sizeof(*c); i++)
-		counter_add(&c[i], -counter_get(&c[i]));
+	forget(&s->templates, sizeof(s->templates));
 }
 
 const char *stats_type_name(uint16_t type)

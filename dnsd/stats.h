@@ -86,6 +86,8 @@ void stats_template_match(struct stats *s, unsigned zone, uint16_t type);
 /* A template's line could not be filled in; or it was, and is no record. */
 void stats_template_failure(
     struct stats *s, unsigned line, uint16_t type, bool filled_in);
+/* For another server in its place; whether it is down stays. */
+void stats_forget_upstream(struct stats *s, unsigned upstream);
 /* For other templates, whose numbers mean something else. */
 void stats_forget_templates(struct stats *s);
 /* A type's or rcode's name; NULL for those without one in our metrics. */
