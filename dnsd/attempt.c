@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/clock.h"
 #include "common/digest.h"
 #include "common/fd.h"
 #include "common/log.h"
@@ -124,6 +125,8 @@ void attempt_failed(struct question *x)
 		case_missed(u);
 	if (!x->probe)
 		upstream_ill(u);
+	else
+		attempt_probe_failed(x);
 	question_retry(x);
 }
 
@@ -326,6 +329,7 @@ static bool send_to(struct question *x, struct upstream *u)
 	x->miscased = false;
 	x->tried |= 1u << u->index;
 	x->attempts++;
+	x->asked_ns = clock_boot_ns();
 	if (!x->probe)
 		counter_add(&x->forward->stats->upstream_requests[u->index], 1);
 	return u->server->tls ? send_streamed(x) : send_udp(x);
@@ -337,6 +341,9 @@ bool attempt_next(struct question *x)
 		struct upstream *u = pick(x);
 		bool again = u && x->tried >> u->index & 1;
 
+		/* One that is down is picked when all are. */
+		if (!x->attempts && (!u || u->down))
+			counter_add(&x->forward->stats->forward_broken, 1);
 		/* Whoever refused at once is not asked in a circle. */
 		if (!u || (again && x->attempts > 2 * x->forward->n_upstreams + 6))
 			return false;
@@ -354,6 +361,14 @@ bool attempt_again(struct question *x)
 
 /* --- health ------------------------------------------------------------- */
 
+/* What finds loops says nothing of an upstream's health. */
+void attempt_probe_failed(const struct question *x)
+{
+	if (x->q.type == DNS_NS)
+		counter_add(
+		    &x->forward->stats->upstream_probe_failed[x->upstream->index], 1);
+}
+
 /* A question that nobody waits for. */
 static void probe(struct upstream *u, const struct answer_question *q)
 {
@@ -364,6 +379,7 @@ static void probe(struct upstream *u, const struct answer_question *q)
 	x->probe = true;
 	u->probing = true;
 	if (!send_to(x, u)) {
+		attempt_probe_failed(x);
 		u->probing = false;
 		attempt_unanswered(x);
 		question_free(x);

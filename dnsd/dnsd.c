@@ -520,18 +520,19 @@ static void sum_up(const struct dnsd *d, struct stats *sum)
 	}
 }
 
-static void show_upstreams(
-    const struct dnsd *d, const struct stats *sum, struct str *out)
+static void show_upstreams(const struct dnsd *d, struct stats *sum, struct str *out)
 {
 	const struct forward_settings *s = &d->conf->settings.forward;
 	char text[FORWARD_SERVERS][NET_ENDPOINT_MAX];
 	const char *to[FORWARD_SERVERS];
+	size_t n;
 
 	for (size_t i = 0; i < s->n_servers; i++)
 		to[i] = net_endpoint_format(&s->servers[i].at, text[i]);
-	stats_upstream_metrics(sum, to, s->n_servers, out);
+	n = stats_merge_upstreams(sum, to, s->n_servers);
+	stats_upstream_metrics(sum, to, n, out);
 	if (d->conf->old_metrics)
-		stats_old_metrics(sum, to, s->n_servers, out);
+		stats_old_metrics(sum, to, n, out);
 }
 
 static void show_plugins(const struct dnsd *d, struct str *out)
@@ -561,6 +562,7 @@ static void dnsd_metrics(void *self, struct str *out)
 	sum_up(d, &sum);
 	show_plugins(d, out);
 	stats_metrics(&sum, out);
+	stats_template_metrics(&sum, d->conf->settings.templates, out);
 	show_upstreams(d, &sum, out);
 	etcds_metrics(d->etcds, out);
 	metric_single(out, "okd_dnsd_log_dropped_total", METRIC_COUNTER,

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "dnsd/forward_impl.h"
@@ -243,6 +244,12 @@ static bool blame_edns(struct question *x)
 	return false;
 }
 
+static void count_reply(const struct question *x, unsigned rcode)
+{
+	stats_upstream_duration(x->forward->stats, x->upstream->index, rcode,
+	    clock_boot_ns() - x->asked_ns);
+}
+
 void question_reply(struct question *x, uint8_t *msg, size_t n)
 {
 	const struct forward_settings *s = x->forward->settings;
@@ -254,10 +261,11 @@ void question_reply(struct question *x, uint8_t *msg, size_t n)
 		question_free(x);
 		return;
 	}
-	if ((rcode == DNS_FORMERR || rcode == DNS_NOTIMP) && !get16(msg + 10) &&
-	    blame_edns(x))
-		return;
 	if (rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN) {
+		count_reply(x, rcode);
+		if ((rcode == DNS_FORMERR || rcode == DNS_NOTIMP) && !get16(msg + 10) &&
+		    blame_edns(x))
+			return;
 		if (others_left(x))
 			question_retry(x);
 		else
@@ -268,10 +276,12 @@ void question_reply(struct question *x, uint8_t *msg, size_t n)
 	 * point into the question. */
 	memcpy(msg + DNS_HEADER, x->q.name.wire, x->q.name.len);
 	r = answer_new(&a, msg, n, &x->q, &s->limits);
-	if (r == 0)
+	if (r == 0) {
+		count_reply(x, rcode);
 		finish(x, a);
-	else
+	} else {
 		attempt_failed(x);
+	}
 }
 
 /* --- time --------------------------------------------------------------- */
@@ -282,11 +292,11 @@ static void question_tick(struct question *x, uint64_t now)
 
 	if (!x->stale && !x->probe && now - x->started_ms >= STALE_AFTER_MS)
 		x->stale = serve_stale(x);
-	if (now - x->started_ms >= s->timeout_ms) {
+	if (!x->probe && now - x->started_ms >= s->timeout_ms) {
 		counter_add(&x->forward->stats->forward_expired, 1);
 		counter_add(&x->forward->stats->upstream_failed[x->upstream->index], 1);
 		question_fail(x, DNS_SERVFAIL);
-	} else if (now - x->attempt_ms >= s->attempt_ms) {
+	} else if (now - x->attempt_ms >= MIN(s->attempt_ms, s->timeout_ms)) {
 		attempt_failed(x);
 	}
 }
@@ -670,16 +680,12 @@ static const struct forward_server *server_at(
 /* Counted is by place: what was counted for one server is not another's. */
 static void forget_counts(struct forward *f, const struct forward_settings *next)
 {
-	for (size_t i = 0; i < FORWARD_SERVERS; i++) {
+	for (unsigned i = 0; i < FORWARD_SERVERS; i++) {
 		const struct forward_server *a = server_at(f->settings, i),
 					    *b = server_at(next, i);
-		struct counter *counters[] = { &f->stats->upstream_requests[i],
-			&f->stats->upstream_failed[i] };
 
-		if (a && b && memcmp(a, b, sizeof(*a)) == 0)
-			continue;
-		for (size_t k = 0; k < ARRAY_SIZE(counters); k++)
-			counter_add(counters[k], -counter_get(counters[k]));
+		if (!a || !b || memcmp(a, b, sizeof(*a)) != 0)
+			stats_forget_upstream(f->stats, i);
 	}
 }
 

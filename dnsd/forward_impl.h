@@ -42,6 +42,7 @@ struct question {
 	struct upstream *upstream;
 	struct upstream *blamed; /* that was found to know no EDNS */
 	uint64_t started_ms, attempt_ms;
+	uint64_t asked_ns; /* when the upstream was, whatever became of UDP */
 	unsigned attempts, wrong;
 	uint32_t tried; /* set of upstreams */
 	bool probe;     /* of an upstream that is down; nobody waits */
@@ -85,6 +86,8 @@ bool attempt_again(struct question *x);
 void attempt_end(struct question *x);
 /* The attempt came to nothing: the upstream's fault. */
 void attempt_failed(struct question *x);
+/* A question that nobody waits for came to nothing. */
+void attempt_probe_failed(const struct question *x);
 /* The name that server i is asked for to see whether it asks us. */
 void attempt_loop_name(const struct forward *f, unsigned i, struct name_buf *name);
 /* Asks the servers that no worker has asked yet. */

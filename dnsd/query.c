@@ -6,10 +6,13 @@
  */
 #include "dnsd/query.h"
 
+#include <errno.h>
+
 #include "common/clock.h"
 #include "dnsd/cookie.h"
 #include "dnsd/query_parse.h"
 #include "dnsd/query_writer.h"
+#include "dnsd/stats.h"
 #include "dnsd/template.h"
 
 /* At most so many CNAMEs are followed for one question. */
@@ -173,6 +176,28 @@ static size_t write_made(struct writer *w, const struct template_record *r, size
 	return owner;
 }
 
+/* The template that is to answer, counted. */
+static enum template_result find_template(const struct query_env *env,
+    const struct name_buf *name, uint16_t class, uint16_t type,
+    struct template_match *m)
+{
+	enum template_result r = template_find(env->templates, name, class, type, m);
+
+	if (r == TEMPLATE_MATCH && env->stats)
+		stats_template_match(env->stats, m->zone->number, type);
+	return r;
+}
+
+/* A line that makes no record. */
+static void count_failure(const struct query_env *env, const struct query *q,
+    const struct template_match *m, unsigned section, size_t i, int error)
+{
+	if (env->stats)
+		stats_template_failure(env->stats,
+		    template_line_number(env->templates, m, section, i), q->type,
+		    error == -EBADMSG);
+}
+
 /* What a template that matched a name at offset at says of it.  False when a line makes no
  * record.  An alias ends it, as there is more to come: cname is its target's offset. */
 static bool write_sections(const struct query_env *env, const struct query *q,
@@ -192,14 +217,17 @@ static bool write_sections(const struct query_env *env, const struct query *q,
 	if (env->peer)
 		net_ip_format(
 		    (struct net_ip[]){ net_ip_from_sa(env->peer, NULL) }, remote);
-	for (size_t s = 0; s < ARRAY_SIZE(counts) && !*cname; s++) {
+	for (unsigned s = 0; s < ARRAY_SIZE(counts) && !*cname; s++) {
 		const struct template_section *section = &m->template->sections[s];
 
 		for (size_t i = 0; i < section->n; i++) {
 			size_t start = w->pos, owner;
+			int e = template_record(m, section, i, &tq, &r);
 
-			if (template_record(m, section, i, &tq, &r) < 0)
+			if (e < 0) {
+				count_failure(env, q, m, s, i, e);
 				return false;
+			}
 			owner = write_made(w, &r, at);
 			*counts[s] += owner > 0;
 			if (owner && s == 0 && r.type == DNS_CNAME &&
@@ -297,7 +325,7 @@ static __attribute__((noinline)) bool write_made_glue(
 		struct template_match m;
 		size_t cname = 0;
 
-		if (template_find(env->templates, s.name, q->class, types[i], &m) !=
+		if (find_template(env, s.name, q->class, types[i], &m) !=
 		    TEMPLATE_MATCH)
 			continue;
 		any = true;
@@ -438,7 +466,7 @@ static __attribute__((noinline)) bool step_template(const struct query_env *env,
 	size_t cname = 0;
 
 	*on = false;
-	switch (template_find(env->templates, s->name, q->class, q->type, &m)) {
+	switch (find_template(env, s->name, q->class, q->type, &m)) {
 	case TEMPLATE_NONE:
 		return false;
 	case TEMPLATE_NODATA:
@@ -618,7 +646,7 @@ static __attribute__((noinline)) enum query_outcome answer_templates(
 	unsigned rcode;
 	struct writer w;
 
-	switch (template_find(env->templates, &q->name, q->class, q->type, &m)) {
+	switch (find_template(env, &q->name, q->class, q->type, &m)) {
 	case TEMPLATE_MATCH:
 		q->source_at = (uint8_t)(q->name.len - m.zone->name.len);
 		if (m.template->ederror)

@@ -18,11 +18,13 @@
 
 /* What the caller knows before the query is read. */
 struct cookie_key;
+struct stats;
 struct templates;
 
 struct query_env {
 	const struct zone *zone;
 	const struct templates *templates; /* NULL: none */
+	struct stats *stats;         /* counts what templates do; NULL: nobody counts */
 	const struct sockaddr *peer; /* who asks, for templates that want to know */
 	const struct cookie_key *cookies; /* NULL: none are given */
 	bool tcp;

@@ -164,6 +164,10 @@ int server_listen(struct server *s, const struct server_sockets *sockets)
 
 void server_configure(struct server *s, const struct server_settings *settings)
 {
+	const struct server_settings *before = s->env.settings;
+
+	if (before && !templates_same_numbers(before->templates, settings->templates))
+		stats_forget_templates(s->stats);
 	s->env.settings = settings;
 	s->env.cookies = settings->cookies ? s->env.key : NULL;
 	forward_configure(s->forward, &settings->forward);

@@ -76,14 +76,72 @@ void stats_reply(struct stats *s, const struct query *q, enum stats_proto proto,
 }
 
 /* CoreDNS's buckets: from a quarter of a millisecond, each twice the one before. */
-void stats_duration(struct stats *s, uint64_t ns, unsigned n)
+static void count_duration(struct stats_durations *d, uint64_t ns, unsigned n)
 {
 	unsigned i = 0;
 
 	for (uint64_t bound = 250000; ns > bound && i < STATS_N_DURATION - 1; i++)
 		bound *= 2;
-	counter_add(&s->duration.buckets[i], n);
-	counter_add(&s->duration.sum_ns, ns * n);
+	counter_add(&d->buckets[i], n);
+	counter_add(&d->sum_ns, ns * n);
+}
+
+void stats_duration(struct stats *s, uint64_t ns, unsigned n)
+{
+	count_duration(&s->duration, ns, n);
+}
+
+static const struct {
+	unsigned rcode;
+	const char *name;
+} upstream_rcodes[STATS_N_UPSTREAM_RCODE] = { { DNS_NOERROR, "NOERROR" },
+	{ DNS_SERVFAIL, "SERVFAIL" }, { DNS_NXDOMAIN, "NXDOMAIN" }, { 0, "other" } };
+
+void stats_upstream_duration(
+    struct stats *s, unsigned upstream, unsigned rcode, uint64_t ns)
+{
+	unsigned i = 0;
+
+	while (i < STATS_N_UPSTREAM_RCODE - 1 && upstream_rcodes[i].rcode != rcode)
+		i++;
+	count_duration(&s->upstream_duration[upstream][i], ns, 1);
+}
+
+void stats_template_match(struct stats *s, unsigned zone, uint16_t type)
+{
+	counter_add(&s->templates.matches[zone][index_of(type)], 1);
+}
+
+void stats_template_failure(
+    struct stats *s, unsigned line, uint16_t type, bool filled_in)
+{
+	struct stats_templates *t = &s->templates;
+	unsigned i = index_of(type);
+
+	counter_add(
+	    filled_in ? &t->record_failed[line][i] : &t->text_failed[line][i], 1);
+}
+
+/* Of what is nothing but counters. */
+static void forget(void *counters, size_t size)
+{
+	struct counter *c = counters;
+
+	for (size_t i = 0; i < size / sizeof(*c); i++)
+		counter_add(&c[i], -counter_get(&c[i]));
+}
+
+void stats_forget_upstream(struct stats *s, unsigned i)
+{
+	forget(&s->upstream_requests[i], sizeof(struct counter));
+	forget(&s->upstream_failed[i], sizeof(struct counter));
+	forget(&s->upstream_probe_failed[i], sizeof(struct counter));
+	forget(s->upstream_duration[i], sizeof(s->upstream_duration[i]));
+}
+
+void stats_forget_templates(struct stats *s)
+{
+	forget(&s->templates, sizeof(s->templates));
 }
 
 const char *stats_type_name(uint16_t type)
@@ -164,9 +222,9 @@ static void show_sizes(const struct stats_sizes *sizes, const char *name,
 	}
 }
 
-static void show_durations(const struct stats *s, struct str *out)
+static void show_duration(const struct stats_durations *d, const char *name,
+    const char *const *labels, struct str *out)
 {
-	static const char name[] = "coredns_dns_request_duration_seconds";
 	double bounds[STATS_N_DURATION - 1];
 	struct histogram h;
 
@@ -174,11 +232,18 @@ static void show_durations(const struct stats *s, struct str *out)
 		bounds[i] = 0.00025 * (double)(1u << i);
 	histogram_init(&h, bounds, ARRAY_SIZE(bounds));
 	for (size_t i = 0; i < STATS_N_DURATION; i++)
-		h.buckets[i] = s->duration.buckets[i];
-	h.sum = s->duration.sum_ns;
+		h.buckets[i] = d->buckets[i];
+	h.sum = d->sum_ns;
+	metric_histogram(out, name, labels, &h);
+}
+
+static void show_durations(const struct stats *s, struct str *out)
+{
+	static const char name[] = "coredns_dns_request_duration_seconds";
+
 	metric_family(
 	    out, name, METRIC_HISTOGRAM, "Time from a query's arrival to its reply.");
-	metric_histogram(out, name, METRIC_LABELS(SERVER, "view", ""), &h);
+	show_duration(&s->duration, name, METRIC_LABELS(SERVER, "view", ""), out);
 }
 
 /* Dashboards of CoreDNS ask which server runs. */
@@ -267,6 +332,61 @@ void stats_status(const struct stats *s, json_t *obj)
 	set(obj, "tcp_connections", s->tcp_open.value);
 }
 
+static void show_matches(
+    const struct stats *s, const struct templates *ts, struct str *out)
+{
+	static const char name[] = "coredns_template_matches_total";
+	char zone[NAME_TEXT_MAX];
+
+	metric_family(
+	    out, name, METRIC_COUNTER, "Questions that a template's pattern matched.");
+	for (unsigned z = 0; z < TEMPLATE_ZONES; z++) {
+		if (!templates_zone(ts, z, zone))
+			continue;
+		for (int t = 0; t < STATS_N_TYPE; t++)
+			if (s->templates.matches[z][t].value)
+				metric_value(out, name,
+				    METRIC_LABELS("server", "dns://:53", "zone", zone,
+					"view", "", "class", "IN", "type",
+					type_names[t]),
+				    (double)s->templates.matches[z][t].value);
+	}
+}
+
+static void show_template_failures(const struct counter (*c)[STATS_N_TYPE],
+    const char *name, const char *help, const struct templates *ts, struct str *out)
+{
+	struct template_line_name line;
+
+	metric_family(out, name, METRIC_COUNTER, help);
+	for (unsigned l = 0; l < TEMPLATE_LINES; l++) {
+		if (!templates_line(ts, l, &line))
+			continue;
+		for (int t = 0; t < STATS_N_TYPE; t++)
+			if (c[l][t].value)
+				metric_value(out, name,
+				    METRIC_LABELS("server", "dns://:53", "zone",
+					line.zone, "view", "", "class", "IN", "type",
+					type_names[t], "section", line.section,
+					"template", line.text),
+				    (double)c[l][t].value);
+	}
+}
+
+void stats_template_metrics(
+    const struct stats *s, const struct templates *ts, struct str *out)
+{
+	if (!ts)
+		return;
+	show_matches(s, ts, out);
+	show_template_failures(s->templates.text_failed,
+	    "coredns_template_template_failures_total",
+	    "Lines of templates that could not be filled in.", ts, out);
+	show_template_failures(s->templates.record_failed,
+	    "coredns_template_rr_failures_total",
+	    "Lines of templates that were filled in and are no record.", ts, out);
+}
+
 static void show_cache(const struct stats *s, struct str *out)
 {
 	static const char *const kinds[] = { "success", "denial" };
@@ -334,6 +454,99 @@ static void show_old_responses(const struct stats *s, struct str *out)
 			    (double)s->responses[r].value);
 }
 
+static uint64_t count_of(const struct stats_durations *d)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < STATS_N_DURATION; i++)
+		n += d->buckets[i].value;
+	return n;
+}
+
+static void add_durations(struct stats_durations *to, const struct stats_durations *d)
+{
+	for (size_t i = 0; i < STATS_N_DURATION; i++)
+		counter_add(&to->buckets[i], d->buckets[i].value);
+	counter_add(&to->sum_ns, d->sum_ns.value);
+}
+
+static void move_upstream(struct stats *s, size_t to, size_t from)
+{
+	struct counter *lists[] = { s->upstream_requests, s->upstream_failed,
+		s->upstream_down, s->upstream_probe_failed };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		counter_add(&lists[i][to], lists[i][from].value);
+		lists[i][from] = (struct counter){ 0 };
+	}
+	for (size_t r = 0; r < STATS_N_UPSTREAM_RCODE; r++) {
+		add_durations(
+		    &s->upstream_duration[to][r], &s->upstream_duration[from][r]);
+		s->upstream_duration[from][r] = (struct stats_durations){ 0 };
+	}
+}
+
+size_t stats_merge_upstreams(struct stats *s, const char **to, size_t n)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = 0;
+
+		while (k < left && !str_eq(to[k], to[i]))
+			k++;
+		to[k] = to[i];
+		if (k != i)
+			move_upstream(s, k, i);
+		left = MAX(left, k + 1);
+	}
+	return left;
+}
+
+static void show_old_upstream_replies(
+    const struct stats *s, const char *const *to, size_t n, struct str *out)
+{
+	static const char responses[] = "coredns_forward_response_rcode_count_total",
+			  durations[] = "coredns_forward_request_duration_seconds";
+
+	metric_family(out, responses, METRIC_COUNTER, "Replies of upstreams by rcode.");
+	for (size_t i = 0; i < n; i++)
+		for (size_t r = 0; r < STATS_N_UPSTREAM_RCODE; r++) {
+			uint64_t count = count_of(&s->upstream_duration[i][r]);
+
+			if (count)
+				metric_value(out, responses,
+				    METRIC_LABELS(
+					"rcode", upstream_rcodes[r].name, "to", to[i]),
+				    (double)count);
+		}
+	metric_family(out, durations, METRIC_HISTOGRAM,
+	    "Time from asking an upstream to its reply.");
+	for (size_t i = 0; i < n; i++) {
+		struct stats_durations all = { 0 };
+
+		for (size_t r = 0; r < STATS_N_UPSTREAM_RCODE; r++)
+			add_durations(&all, &s->upstream_duration[i][r]);
+		show_duration(&all, durations, METRIC_LABELS("to", to[i]), out);
+	}
+}
+
+static void show_old_health(
+    const struct stats *s, const char *const *to, size_t n, struct str *out)
+{
+	static const char failures[] =
+	    "coredns_forward_healthcheck_failure_count_total";
+
+	metric_family(out, failures, METRIC_COUNTER,
+	    "Questions by which an upstream that is down was tried, and failed.");
+	for (size_t i = 0; i < n; i++)
+		metric_value(out, failures, METRIC_LABELS("to", to[i]),
+		    (double)s->upstream_probe_failed[i].value);
+	metric_single(out, "coredns_forward_healthcheck_broken_count_total",
+	    METRIC_COUNTER, "Questions for which all upstreams are down.",
+	    (double)s->forward_broken.value);
+}
+
 void stats_old_metrics(
     const struct stats *s, const char *const *to, size_t n, struct str *out)
 {
@@ -356,6 +569,8 @@ void stats_old_metrics(
 	for (size_t i = 0; i < n; i++)
 		metric_value(out, requests, METRIC_LABELS("to", to[i]),
 		    (double)s->upstream_requests[i].value);
+	show_old_upstream_replies(s, to, n, out);
+	show_old_health(s, to, n, out);
 	metric_single(out, "coredns_forward_max_concurrent_reject_count_total",
 	    METRIC_COUNTER, "Questions refused because too many are on their way.",
 	    (double)s->forward_rejected.value);
@@ -372,6 +587,22 @@ static void show_upstreams(const struct counter *c, const char *name,
 		    (double)c[i].value);
 }
 
+static void show_upstream_durations(
+    const struct stats *s, const char *const *to, size_t n, struct str *out)
+{
+	static const char name[] = "coredns_proxy_request_duration_seconds";
+
+	metric_family(
+	    out, name, METRIC_HISTOGRAM, "Time from asking an upstream to its reply.");
+	for (size_t i = 0; i < n; i++)
+		for (size_t r = 0; r < STATS_N_UPSTREAM_RCODE; r++)
+			if (count_of(&s->upstream_duration[i][r]))
+				show_duration(&s->upstream_duration[i][r], name,
+				    METRIC_LABELS("proxy_name", "forward", "to", to[i],
+					"rcode", upstream_rcodes[r].name),
+				    out);
+}
+
 void stats_upstream_metrics(
     const struct stats *s, const char *const *to, size_t n, struct str *out)
 {
@@ -380,6 +611,14 @@ void stats_upstream_metrics(
 		return;
 	show_upstreams(s->upstream_requests, "coredns_proxy_requests_total",
 	    METRIC_COUNTER, "Attempts to ask an upstream.", to, n, out);
+	show_upstream_durations(s, to, n, out);
+	show_upstreams(s->upstream_probe_failed,
+	    "coredns_proxy_healthcheck_failures_total", METRIC_COUNTER,
+	    "Questions by which an upstream that is down was tried, and failed.", to, n,
+	    out);
+	metric_single(out, "coredns_forward_healthcheck_broken_total", METRIC_COUNTER,
+	    "Questions for which all upstreams are down.",
+	    (double)s->forward_broken.value);
 	show_upstreams(s->upstream_failed, "okd_dnsd_upstream_failures_total",
 	    METRIC_COUNTER, "Attempts without a usable reply.", to, n, out);
 	show_upstreams(s->upstream_down, "okd_dnsd_upstream_down", METRIC_GAUGE,

@@ -10,6 +10,7 @@
 #include "common/metrics.h"
 #include "common/str.h"
 #include "dnsd/query.h"
+#include "dnsd/template.h"
 
 enum stats_proto {
 	STATS_UDP,
@@ -23,6 +24,7 @@ enum {
 	STATS_N_SIZE = 16,  /* buckets of message sizes */
 	STATS_N_DURATION = 17,
 	STATS_N_UPSTREAM = 15,
+	STATS_N_UPSTREAM_RCODE = 4, /* NOERROR, SERVFAIL, NXDOMAIN, and all others */
 };
 
 struct stats_sizes {
@@ -31,6 +33,13 @@ struct stats_sizes {
 
 struct stats_durations {
 	struct counter buckets[STATS_N_DURATION], sum_ns;
+};
+
+/* By the numbers of template.h, and by the question's type. */
+struct stats_templates {
+	struct counter matches[TEMPLATE_ZONES][STATS_N_TYPE];
+	struct counter text_failed[TEMPLATE_LINES][STATS_N_TYPE];
+	struct counter record_failed[TEMPLATE_LINES][STATS_N_TYPE];
 };
 
 struct stats {
@@ -54,9 +63,14 @@ struct stats {
 	struct counter
 	    upstream_failed[STATS_N_UPSTREAM];          /* no reply, or no usable one */
 	struct counter upstream_down[STATS_N_UPSTREAM]; /* workers that avoid it */
+	struct counter upstream_probe_failed[STATS_N_UPSTREAM];
+	struct stats_durations upstream_duration[STATS_N_UPSTREAM]
+						[STATS_N_UPSTREAM_RCODE];
+	struct counter forward_broken; /* questions for which no upstream is well */
 	struct counter forward_merged, forward_wrong, forward_truncated,
 	    forward_rejected, forward_expired;
 	struct counter forward_waiting; /* questions on their way */
+	struct stats_templates templates;
 };
 
 /* A message that was asked and answered. */
@@ -64,6 +78,18 @@ void stats_reply(struct stats *s, const struct query *q, enum stats_proto proto,
     bool v6, size_t request_len);
 /* n messages that each took ns from their arrival to their reply. */
 void stats_duration(struct stats *s, uint64_t ns, unsigned n);
+/* Upstream i took ns for a usable reply. */
+void stats_upstream_duration(
+    struct stats *s, unsigned upstream, unsigned rcode, uint64_t ns);
+/* A template of the zone matched a question, or the next name of its chain. */
+void stats_template_match(struct stats *s, unsigned zone, uint16_t type);
+/* A template's line could not be filled in; or it was, and is no record. */
+void stats_template_failure(
+    struct stats *s, unsigned line, uint16_t type, bool filled_in);
+/* For another server in its place; whether it is down stays. */
+void stats_forget_upstream(struct stats *s, unsigned upstream);
+/* For other templates, whose numbers mean something else. */
+void stats_forget_templates(struct stats *s);
 /* A type's or rcode's name; NULL for those without one in our metrics. */
 const char *stats_type_name(uint16_t type);
 const char *stats_rcode_name(unsigned rcode);
@@ -78,7 +104,13 @@ void stats_plugins_metrics(const struct stats_plugin *p, size_t n, struct str *o
 /* The same by the names that CoreDNS 1.6 has for what 1.7 and later call otherwise. */
 void stats_old_metrics(
     const struct stats *sum, const char *const *to, size_t n, struct str *out);
+/* Adds up those of a sum whose address is the same, as a series may be there but once:
+ * returns how many are left. */
+size_t stats_merge_upstreams(struct stats *sum, const char **to, size_t n);
 /* Of upstream i, whose address is to. */
 void stats_upstream_metrics(
     const struct stats *sum, const char *const *to, size_t n, struct str *out);
+/* ts may be NULL. */
+void stats_template_metrics(
+    const struct stats *sum, const struct templates *ts, struct str *out);
 void stats_status(const struct stats *sum, json_t *obj);

@@ -247,6 +247,7 @@ static size_t conn_answer(struct conn *c, const uint8_t *in, size_t n, uint8_t *
 	const struct server_env *env = c->tcp->env;
 	struct query_env qe = { .zone = env->zone,
 		.templates = env->settings->templates,
+		.stats = env->stats,
 		.peer = &c->peer.sa,
 		.cookies = env->cookies,
 		.tcp = true,

@@ -18,15 +18,25 @@
 
 struct template_line {
 	struct gotmpl *text;
+	char *source; /* of one that is not constant */
 	bool constant;
 	uint16_t type, len;
 	uint32_t ttl;
 	uint8_t *rdata;
 };
 
+/* A line that may fail, in a zone. */
+struct numbered_line {
+	unsigned zone, section;
+	const char *text;
+};
+
 struct templates {
 	struct template *list;
 	size_t n;
+	const struct name_buf *zones[TEMPLATE_ZONES - 1]; /* by their numbers */
+	struct numbered_line lines[TEMPLATE_LINES - 1];
+	unsigned n_zones, n_lines;
 };
 
 /* --- records from text -------------------------------------------------- */
@@ -74,8 +84,10 @@ static int line_init(
 	if (r < 0)
 		return r;
 	constant = gotmpl_constant(l->text);
-	if (!constant)
-		return 0;
+	if (!constant) {
+		l->source = strdup(text);
+		return l->source ? 0 : err_set(e, -ENOMEM, "out of memory");
+	}
 	if ((size_t)snprintf(line, sizeof(line), ".%s", constant) >= sizeof(line) ||
 	    parse_record(
 		line, &owner, &l->type, &l->ttl, rdata, sizeof(rdata), &l->len) < 0)
@@ -248,11 +260,115 @@ static void template_deinit(struct template *t)
 
 		for (size_t k = 0; k < s->n; k++) {
 			gotmpl_free(s->lines[k].text);
+			free(s->lines[k].source);
 			free(s->lines[k].rdata);
 		}
 		free(s->lines);
 	}
 }
+
+/* --- numbers ------------------------------------------------------------ */
+
+static bool same_name(const struct name_buf *a, const struct name_buf *b)
+{
+	return a->len == b->len && memcmp(a->wire, b->wire, a->len) == 0;
+}
+
+static unsigned number_zone(struct templates *ts, const struct name_buf *name)
+{
+	for (unsigned i = 0; i < ts->n_zones; i++)
+		if (same_name(ts->zones[i], name))
+			return i;
+	if (ts->n_zones < ARRAY_SIZE(ts->zones))
+		ts->zones[ts->n_zones++] = name;
+	else
+		return TEMPLATE_ZONES - 1;
+	return ts->n_zones - 1;
+}
+
+static bool same_line(const struct numbered_line *a, const struct numbered_line *b)
+{
+	return a->zone == b->zone && a->section == b->section &&
+	    str_eq(a->text, b->text);
+}
+
+/* TEMPLATE_LINES - 1 when it has none of its own. */
+static unsigned find_line(const struct templates *ts, const struct numbered_line *l)
+{
+	unsigned i = 0;
+
+	while (i < ts->n_lines && !same_line(&ts->lines[i], l))
+		i++;
+	return i < ts->n_lines ? i : TEMPLATE_LINES - 1;
+}
+
+static void number_lines(struct templates *ts, unsigned zone, unsigned section,
+    const struct template_section *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct numbered_line l = { zone, section, s->lines[i].source };
+
+		if (l.text && ts->n_lines < ARRAY_SIZE(ts->lines) &&
+		    find_line(ts, &l) == TEMPLATE_LINES - 1)
+			ts->lines[ts->n_lines++] = l;
+	}
+}
+
+static void number(struct templates *ts, struct template *t)
+{
+	for (size_t i = 0; i < t->n_zones; i++) {
+		struct template_zone *z = &t->zones[i];
+
+		z->number = number_zone(ts, &z->name);
+		for (unsigned s = 0; s < ARRAY_SIZE(t->sections); s++)
+			number_lines(ts, z->number, s, &t->sections[s]);
+	}
+}
+
+unsigned template_line_number(const struct templates *ts,
+    const struct template_match *m, unsigned section, size_t i)
+{
+	return find_line(ts,
+	    &(struct numbered_line){ m->zone->number, section,
+		m->template->sections[section].lines[i].source });
+}
+
+bool templates_zone(const struct templates *ts, unsigned i, char zone[NAME_TEXT_MAX])
+{
+	if (i < ts->n_zones)
+		name_format(ts->zones[i]->wire, zone);
+	else
+		strcpy(zone, "other");
+	return i < ts->n_zones || i == TEMPLATE_ZONES - 1;
+}
+
+bool templates_line(
+    const struct templates *ts, unsigned i, struct template_line_name *line)
+{
+	static const char *const sections[] = { "answer", "authority", "additional" };
+
+	if (i < ts->n_lines) {
+		line->section = sections[ts->lines[i].section];
+		line->text = ts->lines[i].text;
+		return templates_zone(ts, ts->lines[i].zone, line->zone);
+	}
+	line->section = line->text = "other";
+	return i == TEMPLATE_LINES - 1 &&
+	    templates_zone(ts, TEMPLATE_ZONES - 1, line->zone);
+}
+
+bool templates_same_numbers(const struct templates *a, const struct templates *b)
+{
+	bool same = a && b && a->n_zones == b->n_zones && a->n_lines == b->n_lines;
+
+	for (unsigned i = 0; same && i < a->n_zones; i++)
+		same = same_name(a->zones[i], b->zones[i]);
+	for (unsigned i = 0; same && i < a->n_lines; i++)
+		same = same_line(&a->lines[i], &b->lines[i]);
+	return same;
+}
+
+/* --- all of them -------------------------------------------------------- */
 
 /* Gives an error the place of template i. */
 static int place(const struct conf_doc *doc, size_t i, struct err *e)
@@ -288,6 +404,7 @@ int templates_new(struct templates **ret, const struct conf_list *list,
 
 		if (r < 0)
 			return place(doc, i, e);
+		number(ts, &ts->list[i]);
 	}
 	*ret = TAKE(ts);
 	return 0;
@@ -453,7 +570,7 @@ static int render(const struct template_match *m, const struct template_line *l,
 	r->rdata = r->rendered;
 	if (parse_record(line, &r->owner, &r->type, &r->ttl, r->rendered,
 		sizeof(r->rendered), &r->len) < 0)
-		return -EINVAL;
+		return -EBADMSG;
 	r->ttl = MIN(r->ttl, m->template->max_ttl);
 	return 0;
 }

@@ -17,6 +17,12 @@
 #include "dnsd/pattern.h"
 #include "dnsd/zone.h"
 
+/* What templates do is counted by zones and by lines in a zone, which have numbers below
+ * these: alike ones of several templates share a number, and all beyond the bound share
+ * the last. */
+#define TEMPLATE_ZONES 16
+#define TEMPLATE_LINES 32
+
 struct template_line;
 struct templates;
 
@@ -40,6 +46,7 @@ struct template_section {
 struct template_zone {
 	struct name_buf name;
 	struct zone_apex soa; /* for the types that no template answers */
+	unsigned number;
 };
 
 struct template
@@ -103,6 +110,25 @@ struct template_question {
 	const char *remote; /* the client's address */
 };
 
-/* Line i of a section: 0, or -errno when it makes no record. */
+/* Line i of a section: 0; -EINVAL when it cannot be filled in, -EBADMSG when it then is no
+ * record. */
 int template_record(const struct template_match *m, const struct template_section *s,
     size_t i, const struct template_question *q, struct template_record *r) _mustcheck_;
+
+/* The number of line i of a section, as one of the zone that matched. */
+unsigned template_line_number(const struct templates *t, const struct template_match *m,
+    unsigned section, size_t i);
+
+/* What a line is called by; the strings are the templates'. */
+struct template_line_name {
+	char zone[NAME_TEXT_MAX];
+	const char *section, *text;
+};
+
+/* What has a number, "other" for what is beyond the bound; false when nothing has it. */
+bool templates_zone(
+    const struct templates *t, unsigned number, char zone[NAME_TEXT_MAX]);
+bool templates_line(
+    const struct templates *t, unsigned number, struct template_line_name *line);
+/* Whether the numbers of both mean the same; each may be NULL. */
+bool templates_same_numbers(const struct templates *a, const struct templates *b);

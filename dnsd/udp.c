@@ -255,6 +255,7 @@ static size_t answer(struct udp_batch *b, unsigned i, const struct server_env *e
 {
 	struct query_env qe = { .zone = env->zone,
 		.templates = env->settings->templates,
+		.stats = env->stats,
 		.peer = &b->peer[i].sa,
 		.cookies = env->cookies,
 		.recursion = env->recursion,

@@ -118,6 +118,7 @@ static void answer(
 	const struct server_settings *s = w->env->settings;
 	struct query_env env = { .zone = w->env->zone,
 		.templates = s->templates,
+		.stats = w->env->stats,
 		.tcp = fw->tcp,
 		.recursion = w->env->recursion,
 		.rotate = s->rotate };

@@ -14,7 +14,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 import dnsd
-from dnsd import HOST, query, rcode, reply, tcp, texts, udp
+from dnsd import HOST, metrics, query, rcode, reply, tcp, texts, udp
 from harness import free_port, wait_until
 
 offline_daemon = dnsd.offline_daemon
@@ -448,8 +448,11 @@ def test_reload_to_another_upstream(daemon, upstream):
     d.reload({"listen": [f"{HOST}:{p}"], "forward": {"to": [b.address]}})
     assert texts(udp(p, query("www.example.org"))) == ["10.0.0.2"]
     # What one was asked is not counted as the other's.
-    assert {k: v for k, v in d.metrics().items() if k.startswith("coredns_proxy_requests")} == {
-        'coredns_proxy_requests_total{proxy_name="forward",to="%s"}' % b.address: 1}
+    name = "coredns_proxy_request_duration_seconds_count"
+    assert {k: v for k, v in metrics(d).items()
+            if k.startswith(("coredns_proxy_requests", name))} == {
+        'coredns_proxy_requests_total{proxy_name="forward",to="%s"}' % b.address: 1,
+        name + '{proxy_name="forward",to="%s",rcode="NOERROR"}' % b.address: 1}
 
 
 @pytest.mark.parametrize("rotate", [True, False])

@@ -9,8 +9,8 @@ import dns.name
 import dns.rcode
 import pytest
 import dnsd
-from dnsd import HOST, query, tcp, texts, udp
-from harness import free_port, run_daemon
+from dnsd import HOST, metrics, query, tcp, texts, udp
+from harness import free_port, run_daemon, wait_until
 
 offline_daemon = dnsd.offline_daemon
 upstream = dnsd.upstream
@@ -265,6 +265,85 @@ def test_extended_errors(daemon):
     assert len(answer.answer) == 2 and extended_errors(answer) == [b"\0\x16"]
     # Without EDNS there is no place for one.
     assert udp(p, query("x.a.example.net")).edns == -1
+
+
+def counted(d, name, zone, rdtype, rest=""):
+    return metrics(d).get(f'coredns_template_{name}_total{{server="dns://:53",zone="{zone}",'
+                          f'view="",class="IN",type="{rdtype}"{rest}}}', 0)
+
+
+def test_metrics(daemon):
+    octet = "{{ .Name }} 60 IN A 10.0.0.{{ .Group.n }}"
+    number = "{{ .Name }} 60 IN A 10.0.0.{{ parseInt .Group.n 10 8 }}"
+    extra = "x.{{ .Zone }} 60 IN A 10.0.0.{{ .Group.n }}0"
+    templates = [
+        GUIDE,
+        # Of the same zone and line: one series, not two.
+        {"zones": ["ip.example.net"], "type": "A", "match": ["^ip-(?P<n>[0-9]+)[.]"],
+         "answer": [octet], "fallthrough": True},
+        {"zones": ["ip.example.net"], "type": "A", "match": ["^v4-(?P<n>[0-9]+)[.]"],
+         "answer": [octet], "fallthrough": True},
+        {"zones": ["example.net"], "match": ["^int-(?P<n>[0-9]+)[.]"],
+         "answer": [number], "additional": [extra], "fallthrough": True},
+        {"zones": ["fail.example.net"], "rcode": "SERVFAIL", "fallthrough": True}]
+    p = free_port()
+    config = {"listen": [f"{HOST}:{p}"], "workers": 2}
+    d = daemon("dnsd", {**config, "template": templates})
+    assert not [k for k in metrics(d) if k.startswith("coredns_template_")]
+    for send in (udp, tcp):
+        assert texts(send(p, query("x.apps.okd.example.com"))) == ["172.18.22.243"]
+    assert counted(d, "matches", "apps.okd.example.com.", "A") == 2
+    # Another type of such a name is no match.
+    assert not udp(p, query("x.apps.okd.example.com", "AAAA")).answer
+    assert counted(d, "matches", "apps.okd.example.com.", "AAAA") == 0
+
+    for name in ("ip-1", "v4-2", "ip-300", "v4-400"):
+        udp(p, query(f"{name}.ip.example.net"))
+    answer = f',section="answer",template="{octet}"'
+    assert counted(d, "matches", "ip.example.net.", "A") == 4
+    assert counted(d, "rr_failures", "ip.example.net.", "A", answer) == 2
+    assert counted(d, "template_failures", "ip.example.net.", "A", answer) == 0
+
+    assert rcode(udp(p, query("int-300.example.net"))) == "SERVFAIL"
+    answer = f',section="answer",template="{number}"'
+    assert counted(d, "template_failures", "example.net.", "A", answer) == 1
+    assert counted(d, "rr_failures", "example.net.", "A", answer) == 0
+    assert rcode(udp(p, query("int-100.example.net"))) == "SERVFAIL"
+    answer = f',section="additional",template="{extra}"'
+    assert counted(d, "rr_failures", "example.net.", "A", answer) == 1
+    assert counted(d, "matches", "example.net.", "A") == 2
+
+    assert rcode(udp(p, query("fail.example.net", "HTTPS"))) == "SERVFAIL"
+    assert counted(d, "matches", "fail.example.net.", "HTTPS") == 1
+
+    # What was counted is not another zone's; with the same ones it stays.
+    d.reload({**config, "template": templates, "log": "all"})
+    assert counted(d, "matches", "apps.okd.example.com.", "A") == 2
+    d.reload({**config, "template": templates[1:]})
+    wait_until(lambda: counted(d, "matches", "ip.example.net.", "A") == 0, what="the change")
+    udp(p, query("ip-1.ip.example.net"))
+    assert counted(d, "matches", "ip.example.net.", "A") == 1
+    d.reload(config)
+    assert not [k for k in metrics(d) if k.startswith("coredns_template_")]
+
+
+def test_metrics_of_many_zones_are_bounded(daemon):
+    zones = [f"z{i}.example.net" for i in range(20)]
+    p = free_port()
+    lines = [f"l{i}.{{{{ .Zone }}}} 60 IN A 10.0.{{{{ .Group.n }}}}.{i}" for i in range(3)]
+    d = daemon("dnsd", {"listen": [f"{HOST}:{p}"], "template": [
+        {"zones": zones, "match": ["^x(?P<n>[0-9]+)[.]"], "answer": lines}]})
+    for zone in zones:
+        assert texts(udp(p, query(f"x1.{zone}"))) == ["10.0.1.0", "10.0.1.1", "10.0.1.2"]
+        assert rcode(udp(p, query(f"x300.{zone}"))) == "SERVFAIL"
+    for zone in zones[:15]:
+        assert counted(d, "matches", zone + ".", "A") == 2
+    for zone in zones[:11]:
+        assert counted(d, "rr_failures", zone + ".", "A",
+                       f',section="answer",template="{lines[0]}"') == 1
+    assert counted(d, "matches", "other", "A") == 10
+    assert counted(d, "rr_failures", "other", "A",
+                   ',section="other",template="other"') == 9
 
 
 @pytest.mark.parametrize("change,why", [
