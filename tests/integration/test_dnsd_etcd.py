@@ -448,9 +448,8 @@ def test_clusters_are_known_wherever_they_stand(daemon, etcd):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind((HOST, 0))
         at = f"{HOST}:{taken.getsockname()[1]}"
-        d.write_config({**config, "listen": [f"{HOST}:{p}", at], "etcd": [first]})
         since = d.log_position()
-        d.signal(signal.SIGHUP)
+        d.reload({**config, "listen": [f"{HOST}:{p}", at], "etcd": [first]})
         d.log_contains("is held by another program", since=since)
     assert ask(p, "two.okd.example.com") == ["10.0.0.2"]
     d.reload({**config, "etcd": [second]})
