@@ -14,6 +14,11 @@ int fd_close(int fd)
 	return -1;
 }
 
+bool fd_is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
+}
+
 int fd_write_all(int fd, const void *p, size_t n)
 {
 	const char *at = p;

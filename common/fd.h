@@ -21,6 +21,9 @@ static inline void fd_closep(int *fd)
 		t_;            \
 	})
 
+/* Whether something could not be opened for want of descriptors or memory, which passes and
+ * says nothing about it; error is -errno. */
+bool fd_is_shortage(int error);
 /* Writes all n bytes of a blocking descriptor: 0 or -errno. */
 int fd_write_all(int fd, const void *p, size_t n) _mustcheck_;
 /* Appends a whole file to out; -EFBIG when it holds more than max bytes. */

@@ -386,7 +386,7 @@ void http_reply_result(struct http_req *r, int result)
 {
 	if (!result || r->status || r->ended)
 		return;
-	if (result == -EMFILE || result == -ENFILE || result == -ENOMEM)
+	if (fd_is_shortage(result))
 		result = 503;
 	else if (result < 400)
 		result = 500;

@@ -339,12 +339,6 @@ static int read_sidecar(
 	return hex_decode(hex, len, to, n);
 }
 
-/* Nothing is known for the moment; it says nothing about the files. */
-static bool is_passing(int r)
-{
-	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
-}
-
 /* What speaks against the image, or NULL, in *why: 0, or a passing error. */
 static int compare(struct root *root, const struct entry *en, const char *suffix,
     const uint8_t *is, const char **why)
@@ -353,7 +347,7 @@ static int compare(struct root *root, const struct entry *en, const char *suffix
 	size_t n = str_eq(suffix, ".sha256") ? DIGEST_SHA256_SIZE : DIGEST_SHA512_SIZE;
 	int r = read_sidecar(root, en->name, suffix, want, n);
 
-	if (is_passing(r))
+	if (fd_is_shortage(r))
 		return r;
 	*why = r == -ENOENT            ? NULL
 	    : r == -EINVAL             ? "holds no digest"

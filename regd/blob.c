@@ -132,7 +132,7 @@ static int send_other(struct call *c, const struct oci_digest *d)
 	int r, result;
 
 	r = overlays_blob(c->regd->overlays, OVERLAY_LOOP, c->route.name, d, &o);
-	if (store_is_shortage(r))
+	if (fd_is_shortage(r))
 		return reply_failed(c->req, r, "open a blob");
 	if (r < 0)
 		return proxy_get_blob(c, d, &result) ? result : reply_unknown(c);
@@ -150,7 +150,7 @@ static int send_blob(
 	uint64_t size;
 
 	file.fd = store_blob_open(c->regd->store, d, &size);
-	if (store_is_shortage(file.fd))
+	if (fd_is_shortage(file.fd))
 		return reply_failed(c->req, file.fd, "open a blob");
 	if (file.fd < 0 || size != (uint64_t)blob->size) {
 		log_with(LOG_ERR,

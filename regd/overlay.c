@@ -18,7 +18,6 @@
 #include "regd/manifest.h"
 #include "regd/overlay_impl.h"
 #include "regd/regd.h"
-#include "regd/store.h"
 
 struct overlays {
 	struct regd *regd;
@@ -67,7 +66,7 @@ int overlays_blob(struct overlays *os, enum overlay_side side, const char *repo,
 		    meta_blob_find(o->db[side], repo, d->text, &blob) < 0 || blob.bad)
 			continue;
 		r = find_place(o, o->db[side], d, ret);
-		if (r == 0 || store_is_shortage(r))
+		if (r == 0 || fd_is_shortage(r))
 			return r;
 	}
 	return -ENOENT;
@@ -92,7 +91,7 @@ int overlays_due(
 		r = find_place(o, o->db[OVERLAY_SCRUB], &ret->digest, &ret->blob);
 		if (r < 0)
 			ret->blob.fd = -1;
-		return store_is_shortage(r) ? r : r < 0 ? 1 : 0;
+		return fd_is_shortage(r) ? r : r < 0 ? 1 : 0;
 	}
 	return -ENOENT;
 }

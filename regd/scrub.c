@@ -52,7 +52,7 @@ static void pace(const struct scrub *s, uint64_t start_ns, uint64_t n)
 /* What cannot be read counts as wrong: nobody else gets the bytes either. */
 static int unreadable(int error)
 {
-	return store_is_shortage(error) ? error : 1;
+	return fd_is_shortage(error) ? error : 1;
 }
 
 /* 0 when the bytes of the part of fd are what the digest says, 1 when not. */

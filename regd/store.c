@@ -470,11 +470,6 @@ int store_blob_open(struct store *s, const struct oci_digest *d, uint64_t *size)
 	return fd;
 }
 
-bool store_is_shortage(int error)
-{
-	return error == -EMFILE || error == -ENFILE || error == -ENOMEM;
-}
-
 bool store_blob_has(struct store *s, const struct oci_digest *d, uint64_t size)
 {
 	char path[PATH_LEN];

@@ -92,9 +92,6 @@ int store_blob_copy(struct store *s, int from, const struct store_part *part,
 /* Descriptor of a blob and its size; -ENOENT where there is none. */
 int store_blob_open(
     struct store *s, const struct oci_digest *d, uint64_t *size) _mustcheck_;
-/* Whether a blob could not be had for want of descriptors or memory, which says nothing
- * about its file. */
-bool store_is_shortage(int error);
 /* Whether the blob's file is there and has that size. */
 bool store_blob_has(struct store *s, const struct oci_digest *d, uint64_t size);
 /* 0, -EBUSY while the digest is held, or -errno. */
