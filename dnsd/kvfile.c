@@ -161,7 +161,7 @@ static int open_file(struct kvfile *f, struct err *e)
 	unsigned flags = f->precious ? 0 : DB_SYNC_NORMAL;
 	int r = db_open(&f->db, f->path, migrations, flags, e);
 
-	if (f->precious || (r != -EBADMSG && r != -ENOTSUP))
+	if (f->precious || r != -EBADMSG)
 		return r;
 	begin_anew(f, e->text);
 	return db_open(&f->db, f->path, migrations, flags, e);
@@ -196,7 +196,8 @@ static int on_start(void **self, struct worker *w, void *arg)
 		r = load_frozen(f, &why);
 	if (r == 0 || r == -ENOENT)
 		return 0;
-	if (f->precious || r == -ENOMEM) {
+	/* A younger version's is for that to use: a downgrade must not lose it. */
+	if (f->precious || r == -ENOMEM || r == -ENOTSUP) {
 		f->db = db_free(f->db);
 		return err_set(f->e, r, "%s", why.text);
 	}

@@ -56,8 +56,8 @@ int kv_batch_add(struct kv_batch *b, const char *key, size_t n_key, const char *
 /* Opens path and calls row for all that it holds, before it returns.  precious: what is
  * done survives a crash of the machine.  A disk that is full or takes no writes is logged
  * and is no failure: what the file holds is read, and batches fail until one can be
- * written.  Nor is it a failure when a file that is not precious is damaged or cannot be
- * used: it is begun anew. */
+ * written.  Nor is it a failure when a file that is not precious is damaged: it is begun
+ * anew.  One of a younger version is, and is left alone. */
 int kvfile_open(struct kvfile **ret, struct mailbox *home, const char *path,
     bool precious,
     void (*row)(
